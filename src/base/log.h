@@ -1,0 +1,21 @@
+// What a person reads while the program runs: rank 0 speaks for all.
+#pragma once
+
+#include <string_view>
+
+namespace cifar {
+
+class Log {
+ public:
+  explicit Log(int rank) : rank_(rank) {}
+
+  // One line on standard output, from rank 0.
+  void line(std::string_view text) const;
+  // One line "cifar-ddp: warning: TEXT" on standard error, from rank 0.
+  void warning(std::string_view text) const;
+
+ private:
+  int rank_;
+};
+
+}  // namespace cifar
