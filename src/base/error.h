@@ -12,13 +12,13 @@ namespace cifar {
 // The program's exit codes. Scripts rely on them; restarting helps after 6 and 75 alone.
 enum class ExitCode : int {
   kDone = 0,
-  kUsage = 2,            // arguments or configuration
-  kData = 3,             // data set
-  kCheckpoint = 4,       // checkpoint
-  kDiverged = 5,         // loss or gradient not finite
-  kPeerLost = 6,         // a peer lost or late
-  kReplicasDiffer = 7,   // replicas differ
-  kStopped = 75,         // asked to stop; checkpoint written; start again to go on
+  kUsage = 2,           // arguments or configuration
+  kData = 3,            // data set
+  kCheckpoint = 4,      // checkpoint
+  kDiverged = 5,        // loss or gradient not finite
+  kPeerLost = 6,        // a peer lost or late
+  kReplicasDiffer = 7,  // replicas differ
+  kStopped = 75,        // asked to stop; checkpoint written; start again to go on
 };
 
 class Error : public std::exception {

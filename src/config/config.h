@@ -10,9 +10,9 @@
 namespace cifar {
 
 struct DataConfig {
-  std::string path;               // folder of the binary files (or its parent), or "synthetic"
+  std::string path;  // folder of the binary files (or its parent), or "synthetic"
   int64_t split_seed = 0;
-  int64_t validation_size = 0;    // images of the 50,000 that are held out
+  int64_t validation_size = 0;  // images of the 50,000 that are held out
 };
 
 struct ModelConfig {
@@ -20,16 +20,16 @@ struct ModelConfig {
 };
 
 struct AugmentationConfig {
-  bool flip = false;              // mirror each image with probability 1/2
-  int64_t crop_padding = 0;       // pad with black by so many pixels, crop 32x32 at random
+  bool flip = false;                     // mirror each image with probability 1/2
+  int64_t crop_padding = 0;              // pad with black by so many pixels, crop 32x32 at random
   std::vector<double> mean = {0, 0, 0};  // of red, green, blue, in [0, 1]; subtracted
   std::vector<double> std = {1, 1, 1};   // the result is divided by it
 };
 
 struct OptimizerConfig {
-  std::string name;               // adam | adamw | sgd
+  std::string name;  // adam | adamw | sgd
   double learning_rate = 0;
-  double weight_decay = 0;        // L2 for adam and sgd, decoupled for adamw
+  double weight_decay = 0;  // L2 for adam and sgd, decoupled for adamw
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
@@ -44,36 +44,36 @@ struct ScheduleConfig {
   double warmup_epochs = 0;       // linear from 0, over the first steps
   double step_epochs = 5;         // step: multiply by step_factor every so many epochs
   double step_factor = 0.1;
-  double final_factor = 0;        // cosine, one-cycle: last rate as a fraction of learning_rate
+  double final_factor = 0;  // cosine, one-cycle: last rate as a fraction of learning_rate
   double one_cycle_start_factor = 0.04;  // one-cycle: first rate as a fraction of learning_rate
-  double one_cycle_peak = 0.3;    // one-cycle: the fraction of all steps at which the rate peaks
+  double one_cycle_peak = 0.3;  // one-cycle: the fraction of all steps at which the rate peaks
 };
 
 struct TrainConfig {
   int64_t epochs = 0;
-  int64_t max_steps = 0;          // 0: no limit
-  int64_t batch_size = 0;         // global, over all ranks
-  int64_t batch_size_per_rank = 0;  // the other way to say it; 0: not given
-  int64_t seed = 0;               // initial weights, shuffling, augmentation, dropout
-  int64_t shards = 0;             // of the global batch; 0: one a rank
-  std::string precision = "fp32"; // fp32 | tf32 | bf16
+  int64_t batch_size = 0;              // global, over all ranks
+  int64_t batch_size_per_rank = 0;     // the other way to say it; 0: not given
+  int64_t seed = 0;                    // initial weights, shuffling, augmentation, dropout
+  int64_t shards = 0;                  // of the global batch; 0: one a rank
+  std::string precision = "fp32";      // fp32 | tf32 | bf16
   std::string validation = "sharded";  // sharded | rank0
 };
 
 struct RunConfig {
-  std::string directory;          // empty: runs/NAME-DATE-TIME
-  std::string resume;             // empty | auto | a checkpoint file | a run directory
-  int64_t checkpoint_every = 0;   // steps; 0: at each epoch's end only
-  int64_t keep = 3;               // checkpoints kept; 0: all
-  std::string device = "auto";    // auto | cpu | cuda
-  std::string comm = "auto";      // auto | self | mpi | nccl
-  int64_t threads = 0;            // per rank; 0: the rank's share of the cores
-  double timeout = 300;           // seconds that a collective may take
+  std::string directory;         // empty: runs/NAME-DATE-TIME
+  std::string resume;            // empty | auto | a checkpoint file | a run directory
+  int64_t max_steps = 0;         // this invocation ends after so many steps of the run; 0: no limit
+  int64_t checkpoint_every = 0;  // steps; 0: at each epoch's end only
+  int64_t keep = 3;              // checkpoints kept; 0: all
+  std::string device = "auto";   // auto | cpu | cuda
+  std::string comm = "auto";     // auto | self | mpi | nccl
+  int64_t threads = 0;           // per rank; 0: the rank's share of the cores
+  double timeout = 300;          // seconds that a collective may take
 };
 
 struct EvaluateConfig {
-  std::string checkpoint;         // a checkpoint file or a run directory
-  std::string split = "test";     // test | val | train
+  std::string checkpoint;      // a checkpoint file or a run directory
+  std::string split = "test";  // test | val | train
 };
 
 struct Config {

@@ -1,0 +1,76 @@
+#include "base/files.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace cifar {
+namespace {
+
+class Descriptor {
+ public:
+  Descriptor(const std::string& path, int flags)
+      : fd_(open(path.c_str(), flags | O_CLOEXEC, 0644)) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int fd() const { return fd_; }
+
+  bool write_all(std::string_view bytes) const {
+    while (!bytes.empty()) {
+      const ssize_t written = write(fd_, bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return false;
+      bytes.remove_prefix(static_cast<size_t>(written));
+    }
+    return fsync(fd_) == 0;
+  }
+
+ private:
+  int fd_;
+};
+
+bool write_through(const std::string& path, std::string_view bytes) {
+  const Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC);
+  return file.fd() >= 0 && file.write_all(bytes);
+}
+
+bool flush_folder(const std::string& path) {
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  const Descriptor folder(parent.empty() ? "." : parent, O_RDONLY | O_DIRECTORY);
+  return folder.fd() >= 0 && fsync(folder.fd()) == 0;
+}
+
+}  // namespace
+
+std::string read_file(const std::string& path, ExitCode code) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (!file || std::filesystem::is_directory(path) || !(text << file.rdbuf())) {
+    throw Error(code, path, errno != 0 ? std::strerror(errno) : "empty", "a readable file");
+  }
+  return text.str();
+}
+
+void write_file(const std::string& path, std::string_view bytes, ExitCode code) {
+  const std::string part = path + ".part";
+  if (write_through(part, bytes) && rename(part.c_str(), path.c_str()) == 0 && flush_folder(path)) {
+    return;
+  }
+  const std::string reason = std::strerror(errno);
+  unlink(part.c_str());
+  throw Error(code, path, reason, "a folder that can be written, with room");
+}
+
+void make_folder(const std::string& path, ExitCode code) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) throw Error(code, path, error.message(), "a folder that can be made");
+}
+
+}  // namespace cifar

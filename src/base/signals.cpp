@@ -1,0 +1,48 @@
+#include "base/signals.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <cstdlib>
+
+namespace cifar {
+namespace {
+
+sigset_t stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGUSR1);
+  return set;
+}
+
+}  // namespace
+
+Signals::Signals() {
+  const sigset_t set = stop_signals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  thread_ = std::thread([this] { watch(); });
+}
+
+Signals::~Signals() {
+  ending_ = true;
+  pthread_kill(thread_.native_handle(), SIGUSR1);  // wakes it
+  thread_.join();
+}
+
+void Signals::watch() {
+  const sigset_t set = stop_signals();
+  for (;;) {
+    int signal = 0;
+    sigwait(&set, &signal);
+    if (ending_) return;
+    // mpirun repeats SIGUSR1 and SIGTERM to every rank; only an impatient person ends a held
+    // process.
+    const bool again = requested_ && signal != SIGUSR1;
+    if (!held_ || again) std::_Exit(128 + signal);
+    requested_ = true;
+  }
+}
+
+}  // namespace cifar

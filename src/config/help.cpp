@@ -1,0 +1,88 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "config/load.h"
+#include "config/values.h"
+
+namespace cifar {
+namespace {
+
+constexpr size_t kWidth = 80;
+constexpr size_t kColumn = 29;  // where help begins, right of the flags; a blank before it
+
+constexpr const char* kUsage =
+    R"(Trains a convolutional network on CIFAR-10, data-parallel over MPI ranks.
+
+  mpirun -np 4 cifar-ddp [FLAGS]                train on four ranks
+  cifar-ddp [train] [FLAGS]                     train on one
+  cifar-ddp evaluate --checkpoint PATH [FLAGS]  loss, accuracy of a checkpoint
+  cifar-ddp inspect [FILE] [FLAGS]              a recipe's network as a table
+  cifar-ddp doctor [FLAGS]                      what is found here to train with
+
+Flags override the recipe file, and that the article's recipe, which is built
+in; its values are the defaults, shown in brackets.
+
+  --config FILE              recipe file (TOML): sections and keys as below, a
+                             key being the flag with _ for - unless named; what
+                             it leaves out is as in the article's recipe
+  --help, -h                 this text
+  --version                  versions of the program and its libraries
+)";
+
+constexpr const char* kExitCodes = R"(
+Exit codes:
+   0  done
+   2  arguments or configuration
+   3  data set
+   4  checkpoint
+   5  diverged: loss or gradient not finite
+   6  a peer lost or late
+   7  replicas differ
+  75  asked to stop; checkpoint written; start again to go on
+)";
+
+// Words filled into the help column, to the right of the flag.
+std::string fill(std::string line, const std::string& words) {
+  std::string text;
+  line.resize(std::max(line.size(), kColumn - 1), ' ');
+  for (size_t begin = 0; begin < words.size();) {
+    const size_t end = std::min(words.find(' ', begin), words.size());
+    if (line.size() + 1 + end - begin > kWidth) {
+      text += line + "\n";
+      line = std::string(kColumn - 1, ' ');
+    }
+    line += " " + words.substr(begin, end - begin);
+    begin = end + 1;
+  }
+  return text + line + "\n";
+}
+
+std::string help_of(const Option& option, const Config& defaults) {
+  std::string words = option.help;
+  if (!option.check.choices.empty()) words += ": " + join_choices(option.check.choices);
+  std::string key = option.flag;
+  std::ranges::replace(key, '-', '_');
+  if (key != option.name()) words += fmt::format(" (key: {})", option.name());
+  const Value value = get(option, defaults);
+  const std::string text = to_flag_text(value);
+  // Nothing that a user could have given: not given.
+  if (!text.empty() && option.check(value)) words += fmt::format(" [{}]", text);
+  return fill(fmt::format("  --{} {}", option.flag, option.value_name), words);
+}
+
+}  // namespace
+
+std::string help_text() {
+  const Config defaults = article_config();
+  std::string text = kUsage;
+  for (const Section& section : sections()) {
+    text += fmt::format("\n{} [{}]\n", section.title, section.name);
+    for (const Option& option : options()) {
+      if (option.section() == section.name) text += help_of(option, defaults);
+    }
+  }
+  return text + kExitCodes;
+}
+
+}  // namespace cifar

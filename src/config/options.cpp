@@ -1,0 +1,166 @@
+#include "config/options.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace cifar {
+namespace {
+
+Check any() {
+  return {};
+}
+
+Check at_least(double low) {
+  return {.low = low};
+}
+
+Check above(double low) {
+  return {.low = low, .low_excluded = true};
+}
+
+Check range(double low, double high) {
+  return {.low = low, .high = high};
+}
+
+Check from_and_below(double low, double high) {
+  return {.low = low, .high = high, .high_excluded = true};
+}
+
+Check one_of(std::vector<std::string> choices) {
+  return {.choices = std::move(choices)};
+}
+
+Check three(Check each) {
+  each.length = 3;
+  return each;
+}
+
+// The key of an option is the path of its member. Variadic, since a check may hold a braced list.
+// clang-format off
+#define OPTION(member, flag, value_name, help, ...) \
+  { #member, flag, value_name, help, \
+    [](Config& config) -> Field { return &config.member; }, __VA_ARGS__ }
+// clang-format on
+
+std::vector<Option> make_options() {
+  return {
+      OPTION(data.path, "data", "DIR",
+             "folder of CIFAR-10's binary files (or its parent), or synthetic; default: "
+             "CIFAR10_DIR of the environment",
+             any()),
+      OPTION(data.split_seed, "split-seed", "N", "permutation that splits train from val",
+             at_least(0)),
+      OPTION(data.validation_size, "validation-size", "N", "images held out of the 50,000",
+             range(0, 49999)),
+      OPTION(model.layers, "layers", "LIST", "the network, layer by layer", any()),
+      OPTION(augmentation.flip, "flip", "", "mirror half of the images", any()),
+      OPTION(augmentation.crop_padding, "crop-padding", "PIXELS",
+             "pad with so many pixels, crop 32x32 at random", range(0, 32)),
+      OPTION(augmentation.mean, "mean", "R,G,B", "subtracted from pixels, which are 0 to 1",
+             three(range(0, 1))),
+      OPTION(augmentation.std, "std", "R,G,B", "divides what mean left", three(above(0))),
+      OPTION(optimizer.name, "optimizer", "NAME", "update rule", one_of({"adam", "adamw", "sgd"})),
+      OPTION(optimizer.learning_rate, "learning-rate", "X", "before scaling and schedule",
+             above(0)),
+      OPTION(optimizer.weight_decay, "weight-decay", "X", "L2; decoupled with adamw", at_least(0)),
+      OPTION(optimizer.beta1, "beta1", "X", "adam: decay of the mean", from_and_below(0, 1)),
+      OPTION(optimizer.beta2, "beta2", "X", "adam: decay of the mean square", from_and_below(0, 1)),
+      OPTION(optimizer.epsilon, "epsilon", "X", "adam: added to the root", above(0)),
+      OPTION(optimizer.momentum, "momentum", "X", "sgd: momentum", from_and_below(0, 1)),
+      OPTION(optimizer.nesterov, "nesterov", "", "sgd: Nesterov's momentum", any()),
+      OPTION(optimizer.scale_learning_rate, "scale-learning-rate", "RULE",
+             "with the global batch / reference-batch-size", one_of({"none", "linear", "sqrt"})),
+      OPTION(optimizer.reference_batch_size, "reference-batch-size", "N",
+             "batch that learning-rate is meant for", at_least(1)),
+      OPTION(schedule.name, "schedule", "NAME", "course of the learning rate",
+             one_of({"constant", "step", "cosine", "one-cycle"})),
+      OPTION(schedule.warmup_epochs, "warmup-epochs", "X", "linear rise from 0", at_least(0)),
+      OPTION(schedule.step_epochs, "step-epochs", "X", "step: epochs between two cuts", above(0)),
+      OPTION(schedule.step_factor, "step-factor", "X", "step: factor of each cut", above(0)),
+      OPTION(schedule.final_factor, "final-factor", "X",
+             "cosine, one-cycle: last rate / learning-rate", range(0, 1)),
+      OPTION(schedule.one_cycle_start_factor, "one-cycle-start-factor", "X",
+             "one-cycle: first rate / learning-rate", range(0, 1)),
+      OPTION(schedule.one_cycle_peak, "one-cycle-peak", "X",
+             "one-cycle: where the rate peaks, as a fraction of all steps", range(0, 1)),
+      OPTION(train.epochs, "epochs", "N", "passes over the train split", at_least(1)),
+      OPTION(train.batch_size, "batch-size", "N", "images a step, over all ranks", at_least(1)),
+      OPTION(train.batch_size_per_rank, "batch-size-per-rank", "N",
+             "images a step on each rank, instead of batch-size", at_least(1)),
+      OPTION(train.seed, "seed", "N", "of initial weights, shuffling, augmentation, dropout",
+             at_least(0)),
+      OPTION(train.shards, "shards", "S", "slices of the batch; 0: one a rank", at_least(0)),
+      OPTION(train.precision, "precision", "P", "arithmetic", one_of({"fp32", "tf32", "bf16"})),
+      OPTION(train.validation, "validation", "WHO", "all ranks or one",
+             one_of({"rank0", "sharded"})),
+      OPTION(run.directory, "run-dir", "DIR",
+             "for what the run writes; default: runs/NAME-DATE-TIME", any()),
+      OPTION(run.resume, "resume", "PATH", "checkpoint or run directory to go on from, or auto",
+             any()),
+      OPTION(run.max_steps, "max-steps", "N", "stop after so many steps; 0: no limit", at_least(0)),
+      OPTION(run.checkpoint_every, "checkpoint-every", "STEPS",
+             "between checkpoints; 0: at each epoch's end only", at_least(0)),
+      OPTION(run.keep, "keep", "K", "checkpoints kept; 0: all", at_least(0)),
+      OPTION(run.device, "device", "DEVICE", "where to compute", one_of({"auto", "cpu", "cuda"})),
+      OPTION(run.comm, "comm", "BODY", "what carries the gradients",
+             one_of({"auto", "self", "mpi", "nccl"})),
+      OPTION(run.threads, "threads", "N", "a rank; 0: its share of the cores", at_least(0)),
+      OPTION(run.timeout, "timeout", "SECONDS", "that a collective may take", above(0)),
+      OPTION(evaluate.checkpoint, "checkpoint", "PATH", "a checkpoint or a run directory", any()),
+      OPTION(evaluate.split, "split", "SPLIT", "images to evaluate on",
+             one_of({"test", "val", "train"})),
+  };
+}
+
+#undef OPTION
+
+struct Fulfils {
+  const Check& check;
+
+  bool operator()(bool) const { return true; }
+  bool operator()(int64_t number) const { return (*this)(static_cast<double>(number)); }
+  bool operator()(double number) const {
+    return (check.low_excluded ? number > check.low : number >= check.low) &&
+           (check.high_excluded ? number < check.high : number <= check.high);
+  }
+  bool operator()(const std::string& text) const {
+    return check.choices.empty() || std::ranges::count(check.choices, text) > 0;
+  }
+  template <class T>
+  bool operator()(const std::vector<T>& list) const {
+    const bool length_fits = check.length == 0 ? !list.empty() : list.size() == check.length;
+    return length_fits && std::ranges::all_of(list, *this);
+  }
+};
+
+}  // namespace
+
+bool Check::operator()(const Value& value) const {
+  return std::visit(Fulfils{*this}, value);
+}
+
+const std::vector<Section>& sections() {
+  static const std::vector<Section> all = {
+      {"data", "Data"},
+      {"model", "Model"},
+      {"augmentation", "Augmentation"},
+      {"optimizer", "Optimizer"},
+      {"schedule", "Schedule"},
+      {"train", "Training"},
+      {"run", "Run"},
+      {"evaluate", "Evaluate"},
+  };
+  return all;
+}
+
+const std::vector<Option>& options() {
+  static const std::vector<Option> all = make_options();
+  return all;
+}
+
+Value get(const Option& option, const Config& config) {
+  Config copy = config;  // a field is found in a Config that can be written
+  return std::visit([](auto* member) { return Value(*member); }, option.field(copy));
+}
+
+}  // namespace cifar

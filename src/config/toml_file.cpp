@@ -1,0 +1,183 @@
+#include "config/toml_file.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <optional>
+
+#define TOML_HEADER_ONLY 1
+#include <toml++/toml.h>
+
+#include "base/error.h"
+#include "config/load.h"
+
+namespace cifar {
+namespace {
+
+// The node as the type of the second argument, or nothing. An integer will do for a number.
+std::optional<Value> read_as(const toml::node& node, bool) {
+  if (const auto* value = node.as_boolean()) return value->get();
+  return std::nullopt;
+}
+
+std::optional<Value> read_as(const toml::node& node, int64_t) {
+  if (const auto* value = node.as_integer()) return value->get();
+  return std::nullopt;
+}
+
+std::optional<Value> read_as(const toml::node& node, double) {
+  if (const auto* value = node.as_floating_point()) return value->get();
+  if (const auto* value = node.as_integer()) return static_cast<double>(value->get());
+  return std::nullopt;
+}
+
+std::optional<Value> read_as(const toml::node& node, const std::string&) {
+  if (const auto* value = node.as_string()) return value->get();
+  return std::nullopt;
+}
+
+template <class T>
+std::optional<Value> read_as(const toml::node& node, const std::vector<T>&) {
+  const auto* array = node.as_array();
+  if (array == nullptr) return std::nullopt;
+  std::vector<T> list;
+  for (const toml::node& element : *array) {
+    const auto value = read_as(element, T{});
+    if (!value) return std::nullopt;
+    list.push_back(std::get<T>(*value));
+  }
+  return list;
+}
+
+// The node as the recipe has it, for a message of one line.
+std::string show(const toml::node& node) {
+  if (const auto* value = node.as_string()) return to_toml_text(value->get());
+  if (const auto* value = node.as_integer()) return to_toml_text(value->get());
+  if (const auto* value = node.as_floating_point()) return to_toml_text(value->get());
+  if (const auto* value = node.as_boolean()) return to_toml_text(value->get());
+  if (const auto* array = node.as_array()) {
+    std::string elements;
+    for (const toml::node& element : *array) {
+      elements += (elements.empty() ? "" : ", ") + show(element);
+    }
+    return "[" + elements + "]";
+  }
+  return node.is_table() ? "a table" : "a date or time";
+}
+
+class RecipeReader {
+ public:
+  explicit RecipeReader(const std::string& name) : name_(name) {}
+
+  std::vector<Assignment> read(const toml::table& document) {
+    std::vector<std::string> names;
+    for (const Section& section : sections()) names.push_back(section.name);
+    for (const auto& [key, node] : document) {
+      if (std::ranges::find(names, key.str()) != names.end()) {
+        read_section(key, node);
+      } else if (node.is_table()) {
+        throw Error(ExitCode::kUsage, subject(key.source(), key.str()), "unknown section",
+                    fmt::format("a section of --help, perhaps {}", nearest(key.str(), names)));
+      } else {
+        unknown_key(key, std::string(key.str()));
+      }
+    }
+    return std::move(assignments_);
+  }
+
+ private:
+  void read_section(const toml::key& section, const toml::node& node) {
+    const toml::table* table = node.as_table();
+    if (table == nullptr) {
+      throw Error(ExitCode::kUsage, subject(node.source(), section.str()), show(node),
+                  fmt::format("a table, [{}]", section.str()));
+    }
+    for (const auto& [key, value] : *table) {
+      const std::string path = fmt::format("{}.{}", section.str(), key.str());
+      const auto option = std::ranges::find(options(), path, &Option::key);
+      if (option == options().end()) unknown_key(key, path);
+      read_value(*option, value);
+    }
+  }
+
+  void read_value(const Option& option, const toml::node& node) {
+    const std::string place = subject(node.source(), option.key);
+    const auto value =
+        std::visit([&](const auto& type) { return read_as(node, type); }, get(option, Config{}));
+    if (!value) throw Error(ExitCode::kUsage, place, show(node), expectation(option));
+    assignments_.push_back({&option, *value, place});
+  }
+
+  // The nearest key may be one of that name in another section.
+  [[noreturn]] void unknown_key(const toml::key& key, const std::string& path) {
+    std::vector<std::string> names;
+    for (const Option& option : options()) names.push_back(option.name());
+    const std::string name = nearest(key.str(), names);
+    std::vector<std::string> keys;
+    for (const Option& option : options()) {
+      if (option.name() == name) keys.push_back(option.key);
+    }
+    throw Error(ExitCode::kUsage, subject(key.source(), path), "unknown key",
+                "a key of --help, perhaps " + nearest(path, keys));
+  }
+
+  std::string subject(const toml::source_region& source, std::string_view key) const {
+    return fmt::format("{}:{}:{}: {}", name_, source.begin.line, source.begin.column, key);
+  }
+
+  std::string name_;
+  std::vector<Assignment> assignments_;
+};
+
+}  // namespace
+
+std::vector<Assignment> parse_recipe(std::string_view text, const std::string& name) {
+  try {
+    return RecipeReader(name).read(toml::parse(text));
+  } catch (const toml::parse_error& error) {
+    const auto place = error.source().begin;
+    throw Error(ExitCode::kUsage, fmt::format("{}:{}:{}", name, place.line, place.column),
+                error.description(), "TOML");
+  }
+}
+
+std::vector<Assignment> read_recipe_file(const std::string& path) {
+  constexpr std::string_view kExpected = "a readable recipe file";
+  std::error_code unknown;  // whatever else is wrong shows when the file is opened
+  if (std::filesystem::is_directory(path, unknown)) {
+    throw Error(ExitCode::kUsage, path, "a directory", kExpected);
+  }
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error(ExitCode::kUsage, path, std::strerror(errno), kExpected);
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  return parse_recipe(text, path);
+}
+
+Config article_config() {
+  Config config;
+  assign(config, parse_recipe(kArticleRecipe, "article.toml (compiled in)"));
+  return config;
+}
+
+std::string to_toml(const Config& config) {
+  std::string text = fmt::format("# The resolved settings of a run with the recipe {}.\n",
+                                 to_toml_text(config.recipe));
+  for (const Section& section : sections()) {
+    if (section.name == "evaluate") continue;
+    text += fmt::format("\n[{}]\n", section.name);
+    for (const Option& option : options()) {
+      if (option.section() != section.name) continue;
+      const Value value = get(option, config);
+      // The batch size that is not given is 0, which a recipe must not say.
+      const bool not_given = value == Value(int64_t{0}) && !option.check(value);
+      if (!not_given) text += fmt::format("{} = {}\n", option.name(), to_toml_text(value));
+    }
+  }
+  return text;
+}
+
+}  // namespace cifar

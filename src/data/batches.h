@@ -1,0 +1,74 @@
+// A step's images, gathered from the uint8 set, augmented and normalised in one pass, on the CPU or
+// the GPU. Neither memory nor the device's attention is asked for in a step: the buffers are made
+// for the largest batch so far, and what changes lies in tables uploaded once an epoch.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "config/config.h"
+#include "data/augment.h"
+#include "data/image_set.h"
+
+namespace cifar {
+
+// An ImageSet where a device can read it: itself on the CPU, a copy made once on the GPU.
+class ResidentSet {
+ public:
+  ResidentSet(const ImageSet& set, torch::Device device);
+
+  const ImageSet& set() const { return set_; }
+  torch::Device device() const { return device_; }
+  // uint8, [N, 3, 32, 32] and [N], contiguous; on the GPU alone.
+  const torch::Tensor& images() const { return images_; }
+  const torch::Tensor& labels() const { return labels_; }
+
+ private:
+  ImageSet set_;
+  torch::Device device_;
+  torch::Tensor images_;
+  torch::Tensor labels_;
+};
+
+struct Batch {
+  torch::Tensor images;   // [n, 3, 32, 32] float32, channels_last
+  torch::Tensor labels;   // [n] int64
+  torch::Tensor samples;  // [n] int32, each image's index in its ImageSet
+};
+
+class Batches {
+ public:
+  // Without `augment` images are only normalised; `seed` is of no effect then.
+  Batches(std::shared_ptr<const ResidentSet> set, const AugmentationConfig& config, bool augment,
+          uint64_t seed);
+
+  // The order of an epoch: indices into the set. On the GPU ordered by the current stream.
+  void set_order(const std::vector<int32_t>& order, int64_t epoch);
+
+  // Samples [first, first + count) of the order; count may be 0. Views, valid until the next get()
+  // or set_order(); on the GPU ordered by the current stream.
+  Batch get(int64_t first, int64_t count);
+
+  const std::shared_ptr<const ResidentSet>& set() const { return set_; }
+
+ private:
+  void reserve(int64_t count);
+  void gather(const Batch& batch) const;
+  void gather_one(int32_t sample, float* out) const;
+
+  std::shared_ptr<const ResidentSet> set_;
+  Augmentation augmentation_;
+  uint64_t seed_;
+  uint32_t epoch_ = 0;
+  std::array<std::array<float, 256>, kChannels> normalised_;  // every value that a pixel can have
+  torch::Tensor order_;                                       // [length of the longest order] int32
+  int64_t length_ = 0;                                        // of the current order
+  torch::Tensor images_;  // [largest batch, 3, 32, 32] float32, channels_last
+  torch::Tensor labels_;  // [largest batch] int64
+};
+
+}  // namespace cifar

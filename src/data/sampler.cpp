@@ -1,0 +1,27 @@
+#include "data/sampler.h"
+
+#include <algorithm>
+
+#include "data/shuffle.h"
+
+namespace cifar {
+
+std::vector<int32_t> epoch_order(const std::vector<int32_t>& samples, uint64_t seed,
+                                 int64_t epoch) {
+  std::vector<int32_t> order = samples;
+  shuffle(order, [seed, epoch](uint32_t i) {
+    return draw(seed, Purpose::kShuffle, static_cast<uint32_t>(epoch), i).word[0];
+  });
+  return order;
+}
+
+int64_t steps_per_epoch(int64_t samples, int64_t batch) {
+  return (samples + batch - 1) / batch;
+}
+
+Range step_range(int64_t step_in_epoch, int64_t batch, int64_t samples) {
+  const int64_t first = std::min(step_in_epoch * batch, samples);
+  return {first, std::min(batch, samples - first)};
+}
+
+}  // namespace cifar

@@ -1,0 +1,52 @@
+// cifar-ddp: arguments -> world -> verb. Everything that lives as long as the program is owned
+// here.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <optional>
+#include <thread>
+
+#include "base/memory.h"
+#include "verbs/verbs.h"
+
+namespace {
+
+constexpr int kInternalError = 1;
+
+// Prints the error once for the whole job and ends all ranks. An error that every rank meets is
+// told by rank 0, whose abort ends the others while they wait.
+[[noreturn]] void fail(const std::optional<cifar::World>& world, int code, std::string_view message,
+                       std::string_view where) {
+  const int rank = world ? world->rank() : 0;
+  if (rank != 0) std::this_thread::sleep_for(std::chrono::seconds(1));
+  std::string context(where);
+  if (world && world->size() > 1) context += fmt::format(", rank {} on {}", rank, world->host());
+  fmt::print(stderr, "cifar-ddp: error: {} [{}]\n", message.substr(0, message.find('\n')), context);
+  std::fflush(nullptr);
+  if (world) world->abort(code);
+  std::_Exit(code);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  cifar::keep_freed_memory();
+  cifar::Signals signals;
+  std::optional<cifar::World> world;
+  try {
+    world.emplace(&argc, &argv);
+    const cifar::Log log(world->rank());
+    const cifar::Invocation invocation{argc,   argv,    cifar::parse_command_line(argc, argv),
+                                       *world, signals, log};
+    if (invocation.line.help || invocation.line.version) {
+      log.line(invocation.line.help ? cifar::help_text() : cifar::version_text());
+      return 0;
+    }
+    return static_cast<int>(cifar::run_verb(invocation));
+  } catch (const cifar::Error& error) {
+    fail(world, static_cast<int>(error.code()), error.what(), error.where());
+  } catch (const std::exception& error) {
+    fail(world, kInternalError, error.what(), "internal error");
+  }
+}

@@ -1,0 +1,67 @@
+// One layer of a network, made from one line of the recipe's layer list. The grammar:
+//
+//   conv CHANNELS [kernel K] [stride S] [padding P] [no-bias]   kernel 3, stride 1, padding (K-1)/2
+//   relu
+//   pool max|average|sum SIZE [stride S]                        stride SIZE, no padding
+//   pool max|average|sum all                                    over the whole image
+//   batch-norm [momentum M] [epsilon E]                         over a shard; 0.1, 1e-5
+//   dropout P                                                   drops with probability P
+//   flatten                                                     before the first linear layer
+//   linear FEATURES [no-bias]
+//
+// Parameters are named and initialised as torch.nn's modules do, so that a state dict fits the
+// nn.Sequential of the same list.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace cifar {
+
+// Of one sample: channels x height x width, or `channels` features once flat.
+struct Shape {
+  int64_t channels = 0;
+  int64_t height = 1;
+  int64_t width = 1;
+  bool flat = false;
+
+  int64_t elements() const { return channels * height * width; }
+  std::string text() const;  // "64x16x16" or "2048"
+};
+
+// What a forward pass needs to know beside its input. Dropout draws from (seed, epoch, layer,
+// sample), so that it depends neither on ranks nor on the place of a sample in a batch.
+struct Pass {
+  bool training = false;
+  uint64_t seed = 0;
+  int64_t epoch = 0;
+  torch::Tensor samples;  // int32 [batch]: index of each image; training only
+};
+
+enum class LayerKind { kConv, kRelu, kMaxPool, kMeanPool, kBatchNorm, kDropout, kFlatten, kLinear };
+
+class Layer : public torch::nn::Module {
+ public:
+  Layer(LayerKind kind, Shape output) : kind_(kind), output_(output) {}
+
+  // float [batch, ...input shape] -> [batch, ...output shape].
+  virtual torch::Tensor forward(torch::Tensor input, const Pass& pass) = 0;
+  // Multiply-adds for one sample's forward pass; only conv and linear have any.
+  virtual int64_t multiply_adds() const { return 0; }
+
+  LayerKind kind() const { return kind_; }
+  const Shape& output() const { return output_; }
+
+ private:
+  LayerKind kind_;
+  Shape output_;
+};
+
+// `index` is the layer's place in the list. Throws Error(kUsage) that names the layer, and the
+// shape that does not fit.
+std::shared_ptr<Layer> make_layer(const std::string& text, int64_t index, const Shape& input);
+
+}  // namespace cifar

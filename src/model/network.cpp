@@ -1,0 +1,74 @@
+#include "model/network.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace cifar {
+namespace {
+
+int64_t parameters_of(const Layer& layer) {
+  int64_t count = 0;
+  for (const auto& parameter : layer.parameters()) count += parameter.numel();
+  return count;
+}
+
+// ReLU and max-pool commute, and after the pool there is a quarter of the work or less.
+std::vector<std::shared_ptr<Layer>> pool_before_relu(std::vector<std::shared_ptr<Layer>> layers) {
+  for (size_t i = 0; i + 1 < layers.size(); ++i) {
+    if (layers[i]->kind() == LayerKind::kRelu && layers[i + 1]->kind() == LayerKind::kMaxPool) {
+      std::swap(layers[i], layers[i + 1]);
+    }
+  }
+  return layers;
+}
+
+// 1234567 -> "1,234,567"
+std::string grouped(int64_t number) {
+  std::string digits = std::to_string(number);
+  for (int64_t i = static_cast<int64_t>(digits.size()) - 3; i > 0; i -= 3) digits.insert(i, ",");
+  return digits;
+}
+
+}  // namespace
+
+Network::Network(const std::vector<std::string>& layers, const Shape& input, int64_t classes,
+                 uint64_t seed)
+    : texts_(layers) {
+  torch::manual_seed(seed);
+  Shape shape = input;
+  for (const std::string& text : layers) {
+    const int64_t index = static_cast<int64_t>(layers_.size());
+    layers_.push_back(register_module(std::to_string(index), make_layer(text, index, shape)));
+    shape = layers_.back()->output();
+  }
+  if (!shape.flat || shape.channels != classes) {
+    throw Error(ExitCode::kUsage, "model.layers", "the last output is " + shape.text(),
+                fmt::format("{} features, one a class (\"linear {}\")", classes, classes));
+  }
+  order_ = pool_before_relu(layers_);
+}
+
+torch::Tensor Network::forward(torch::Tensor images, const Pass& pass) {
+  for (const auto& layer : order_) images = layer->forward(images, pass);
+  return images;
+}
+
+std::string Network::table() const {
+  std::string text = fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}\n", "", "layer", "output",
+                                 "parameters", "multiply-adds");
+  int64_t parameters = 0, multiply_adds = 0;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = *layers_[i];
+    text += fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}\n", i, texts_[i], layer.output().text(),
+                        grouped(parameters_of(layer)), grouped(layer.multiply_adds()));
+    parameters += parameters_of(layer);
+    multiply_adds += layer.multiply_adds();
+  }
+  return text + fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}\n", "", "sum", "",
+                            grouped(parameters), grouped(multiply_adds));
+}
+
+}  // namespace cifar

@@ -1,0 +1,132 @@
+#include "optim/optimizer.h"
+
+#include <cmath>
+
+#include "base/error.h"
+#include "optim/update.h"
+
+#if CIFAR_HAS_CUDA
+#include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include "optim/update_kernels.h"
+#endif
+
+namespace cifar {
+namespace {
+
+void update_on_cpu(const AdamScalars scalars, int64_t size, float* __restrict parameters,
+                   const float* __restrict gradients, float* __restrict exp_avg,
+                   float* __restrict exp_avg_sq) {
+  for (int64_t i = 0; i < size; ++i) {
+    adam_update(scalars, parameters[i], gradients[i], exp_avg[i], exp_avg_sq[i]);
+  }
+}
+
+void update_on_cpu(const SgdScalars scalars, int64_t size, float* __restrict parameters,
+                   const float* __restrict gradients, float* __restrict momentum_buffer) {
+  for (int64_t i = 0; i < size; ++i) {
+    sgd_update(scalars, parameters[i], gradients[i], momentum_buffer[i]);
+  }
+}
+
+// The one place that knows where the tensors are. `state` in the order of the update's arguments.
+template <typename Scalars, typename... State>
+void update(const Scalars& scalars, const torch::Tensor& parameters, const torch::Tensor& gradients,
+            const State&... state) {
+  const int64_t size = parameters.numel();
+  for (const torch::Tensor& tensor : {parameters, gradients, state...}) {
+    TORCH_CHECK(
+        tensor.numel() == size && tensor.is_contiguous() && tensor.device() == parameters.device(),
+        "an optimizer's tensors differ in length or device, or are not contiguous");
+  }
+#if CIFAR_HAS_CUDA
+  if (parameters.is_cuda()) {
+    C10_CUDA_CHECK(launch_update(c10::cuda::getCurrentCUDAStream(), scalars, size,
+                                 parameters.data_ptr<float>(), gradients.data_ptr<float>(),
+                                 state.template data_ptr<float>()...));
+    return;
+  }
+#endif
+  update_on_cpu(scalars, size, parameters.data_ptr<float>(), gradients.data_ptr<float>(),
+                state.template data_ptr<float>()...);
+}
+
+class Adam final : public Optimizer {
+ public:
+  Adam(const OptimizerConfig& config, bool decoupled, const torch::Tensor& parameters)
+      : config_(config),
+        decoupled_(decoupled),
+        exp_avg_(torch::zeros_like(parameters)),
+        exp_avg_sq_(torch::zeros_like(parameters)) {}
+
+  void step(torch::Tensor parameters, const torch::Tensor& gradients,
+            double learning_rate) override {
+    ++steps_;
+    update(scalars(learning_rate), parameters, gradients, exp_avg_, exp_avg_sq_);
+  }
+
+  std::vector<std::pair<std::string, torch::Tensor>> state() const override {
+    return {{"exp_avg", exp_avg_}, {"exp_avg_sq", exp_avg_sq_}};
+  }
+
+ private:
+  AdamScalars scalars(double learning_rate) const {
+    const double t = static_cast<double>(steps_);
+    const double decay = config_.weight_decay;
+    return {.weight_decay = static_cast<float>(decoupled_ ? 0 : decay),
+            .keep = static_cast<float>(decoupled_ ? 1 - learning_rate * decay : 1),
+            .one_minus_beta1 = static_cast<float>(1 - config_.beta1),
+            .beta2 = static_cast<float>(config_.beta2),
+            .one_minus_beta2 = static_cast<float>(1 - config_.beta2),
+            .step_size = static_cast<float>(learning_rate / (1 - std::pow(config_.beta1, t))),
+            .root_correction = static_cast<float>(1 / std::sqrt(1 - std::pow(config_.beta2, t))),
+            .epsilon = static_cast<float>(config_.epsilon)};
+  }
+
+  OptimizerConfig config_;
+  bool decoupled_;
+  torch::Tensor exp_avg_;
+  torch::Tensor exp_avg_sq_;
+};
+
+class Sgd final : public Optimizer {
+ public:
+  Sgd(const OptimizerConfig& config, const torch::Tensor& parameters)
+      : config_(config), momentum_buffer_(torch::zeros_like(parameters)) {
+    if (config.nesterov && config.momentum <= 0) {
+      throw Error(ExitCode::kUsage, "optimizer.nesterov", "true without momentum",
+                  "optimizer.momentum above 0");
+    }
+  }
+
+  void step(torch::Tensor parameters, const torch::Tensor& gradients,
+            double learning_rate) override {
+    ++steps_;
+    const SgdScalars scalars = {.weight_decay = static_cast<float>(config_.weight_decay),
+                                .momentum = static_cast<float>(config_.momentum),
+                                .learning_rate = static_cast<float>(learning_rate),
+                                .nesterov = config_.nesterov};
+    update(scalars, parameters, gradients, momentum_buffer_);
+  }
+
+  std::vector<std::pair<std::string, torch::Tensor>> state() const override {
+    return {{"momentum_buffer", momentum_buffer_}};
+  }
+
+ private:
+  OptimizerConfig config_;
+  torch::Tensor momentum_buffer_;
+};
+
+}  // namespace
+
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config,
+                                          const torch::Tensor& parameters) {
+  if (config.name == "adam") return std::make_unique<Adam>(config, false, parameters);
+  if (config.name == "adamw") return std::make_unique<Adam>(config, true, parameters);
+  if (config.name == "sgd") return std::make_unique<Sgd>(config, parameters);
+  throw Error(ExitCode::kUsage, "optimizer.name", config.name, "adam, adamw or sgd");
+}
+
+}  // namespace cifar

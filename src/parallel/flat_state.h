@@ -1,0 +1,54 @@
+// All parameters of a network in one contiguous float32 tensor, all gradients in a second, all
+// buffers in a third; the network's tensors become views into them. So the optimizer, the reduction
+// and the broadcast each work on one tensor.
+//
+// Each tensor starts at a multiple of 64 bytes (cuDNN's tensor-core kernels and SIMD loads want
+// aligned addresses); the gaps hold zeros for ever. Convolution weights lie as [out, h, w, in]
+// (channels_last). Behind the gradients lie the step's metrics, so that they are reduced with them.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <string>
+#include <vector>
+
+namespace cifar {
+
+struct FlatEntry {
+  std::string name;      // "3.weight"
+  torch::Tensor tensor;  // the network's own: a view into the flat one
+  int64_t offset;        // in elements
+  int64_t size;          // in elements, without the gap behind
+};
+
+class FlatState {
+ public:
+  // Moves the network's tensors to `device` and into the flat ones, values kept.
+  FlatState(torch::nn::Module& network, torch::Device device);
+
+  // float32 [n]; each of equal length, gaps included.
+  const torch::Tensor& parameters() const { return parameters_; }
+  const torch::Tensor& gradients() const { return gradients_; }
+  const torch::Tensor& buffers() const { return buffers_; }  // may be empty
+  // float32 [3]: the step's mean loss, its right answers, the ranks that were asked to stop.
+  const torch::Tensor& metrics() const { return metrics_; }
+  // Gradients and metrics: what is zeroed before a step and reduced in it.
+  const torch::Tensor& reduced() const { return reduced_; }
+
+  const std::vector<FlatEntry>& parameter_entries() const { return parameter_entries_; }
+  const std::vector<FlatEntry>& buffer_entries() const { return buffer_entries_; }
+
+  // 32 hex digits over names, shapes and values of all parameters and buffers; waits for the
+  // device.
+  std::string hash() const;
+
+ private:
+  std::vector<FlatEntry> parameter_entries_, buffer_entries_;
+  torch::Tensor parameters_, reduced_, gradients_, metrics_, buffers_;
+};
+
+// A view of `flat` with the shape and memory order of `entry`, for example into an optimizer's
+// state.
+torch::Tensor view_like(const torch::Tensor& flat, const FlatEntry& entry);
+
+}  // namespace cifar

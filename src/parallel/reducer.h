@@ -1,0 +1,53 @@
+// Sums the gradients of all ranks while backward still runs: the flat gradient is cut into buckets,
+// and a bucket's all-reduce starts as soon as its last parameter has its gradient.
+//
+// Buckets start in one fixed order on every rank (last parameters first, as backward reaches them);
+// one that is ready early waits for those before it, one that no gradient reaches starts in
+// finish().
+#pragma once
+
+#include <torch/torch.h>
+
+#include <memory>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "parallel/flat_state.h"
+
+namespace cifar {
+
+class OverlappedReducer {
+ public:
+  // `bucket_bytes`: a bucket is closed once it holds that much.
+  OverlappedReducer(Communicator& comm, const FlatState& state, int64_t bucket_bytes);
+  ~OverlappedReducer();
+
+  // The next backward is this rank's last of the step: its gradients are to be reduced.
+  void arm();
+  // Starts what has not started, and waits: state.reduced() then holds the sums over all ranks.
+  void finish();
+
+  int64_t buckets() const { return static_cast<int64_t>(buckets_.size()); }
+
+ private:
+  struct Bucket {
+    torch::Tensor flat;  // its slice of state.reduced()
+    int64_t parameters;
+    int64_t missing;
+  };
+  struct Hook {
+    std::shared_ptr<torch::autograd::Node> accumulator;  // keeps the hook alive
+    uintptr_t key;
+  };
+
+  void on_gradient(size_t bucket);
+  void start_ready();
+
+  Communicator& comm_;
+  std::vector<Bucket> buckets_;
+  std::vector<Hook> hooks_;
+  size_t started_ = 0;
+  bool armed_ = false;
+};
+
+}  // namespace cifar

@@ -1,0 +1,92 @@
+#include "train/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+
+namespace cifar {
+namespace {
+
+torch::Tensor host_copy(const torch::Tensor& tensor) {
+  return tensor.detach().cpu().contiguous().clone();
+}
+
+void copy_named(const NamedTensors& from, const std::string& name, const std::string& file,
+                torch::Tensor to) {
+  const auto found = from.find(name);
+  const auto expected =
+      fmt::format("a tensor of {}, as the recipe's network has", c10::str(to.sizes()));
+  if (found == from.end()) {
+    throw Error(ExitCode::kCheckpoint, file, "no tensor \"" + name + "\"", expected);
+  }
+  if (found->second.sizes() != to.sizes()) {
+    throw Error(ExitCode::kCheckpoint, file,
+                fmt::format("tensor \"{}\" of {}", name, c10::str(found->second.sizes())),
+                expected);
+  }
+  to.copy_(found->second);
+}
+
+void refuse_superfluous(const NamedTensors& from, const NamedTensors& wanted,
+                        const std::string& file) {
+  for (const auto& [name, tensor] : from) {
+    if (wanted.count(name) > 0) continue;
+    throw Error(ExitCode::kCheckpoint, file,
+                fmt::format("tensor \"{}\" of {}", name, c10::str(tensor.sizes())),
+                "only tensors of the recipe's network");
+  }
+}
+
+}  // namespace
+
+Checkpoint take_checkpoint(const TrainState& state, const std::string& recipe,
+                           const std::string& optimizer) {
+  Checkpoint checkpoint{recipe, state.position, {}, optimizer, state.optimizer->steps(), {}};
+  const FlatState& flat = state.flat;
+  for (const auto& entry : flat.parameter_entries()) {
+    checkpoint.model[entry.name] = host_copy(entry.tensor);
+  }
+  for (const auto& entry : flat.buffer_entries()) {
+    checkpoint.model[entry.name] = host_copy(entry.tensor);
+  }
+  for (const auto& [moment, tensor] : state.optimizer->state()) {
+    for (const auto& entry : flat.parameter_entries()) {
+      checkpoint.optimizer_state[moment][entry.name] = host_copy(view_like(tensor, entry));
+    }
+  }
+  return checkpoint;
+}
+
+void restore_weights(const Checkpoint& checkpoint, const std::string& file,
+                     torch::nn::Module& network) {
+  torch::NoGradGuard no_grad;
+  NamedTensors wanted;
+  for (const auto& item : network.named_parameters()) wanted[item.key()] = item.value();
+  for (const auto& item : network.named_buffers()) wanted[item.key()] = item.value();
+  for (const auto& [name, tensor] : wanted) copy_named(checkpoint.model, name, file, tensor);
+  refuse_superfluous(checkpoint.model, wanted, file);
+}
+
+void restore(const Checkpoint& checkpoint, const std::string& file, const std::string& optimizer,
+             TrainState& state) {
+  torch::NoGradGuard no_grad;
+  restore_weights(checkpoint, file, *state.network);
+  if (checkpoint.optimizer != optimizer) {
+    throw Error(ExitCode::kCheckpoint, file, "the state of " + checkpoint.optimizer,
+                "the state of the recipe's optimizer, " + optimizer);
+  }
+  for (const auto& [moment, tensor] : state.optimizer->state()) {
+    const auto found = checkpoint.optimizer_state.find(moment);
+    if (found == checkpoint.optimizer_state.end()) {
+      throw Error(ExitCode::kCheckpoint, file, "no optimizer state \"" + moment + "\"",
+                  "all that " + optimizer + " keeps");
+    }
+    for (const auto& entry : state.flat.parameter_entries()) {
+      copy_named(found->second, entry.name, file, view_like(tensor, entry));
+    }
+  }
+  state.optimizer->set_steps(checkpoint.optimizer_steps);
+  state.position = checkpoint.position;
+}
+
+}  // namespace cifar

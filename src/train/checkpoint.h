@@ -1,0 +1,46 @@
+// A checkpoint in memory, and its file: what torch.save would write in Python (a zip archive with a
+// pickled dict), plus a trailer with a 128-bit hash of all bytes before it. In Python:
+//
+//   torch.load(path, weights_only=True)["model"]    a state dict for the matching nn.Sequential
+//
+// The dict: format (int), program, recipe (TOML), position {...}, model {name: tensor},
+// optimizer {name, steps, state {moment: {name: tensor}}}.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <map>
+#include <string>
+
+#include "train/state.h"
+
+namespace cifar {
+
+using NamedTensors = std::map<std::string, torch::Tensor>;  // on the CPU, contiguous
+
+struct Checkpoint {
+  std::string recipe;  // the resolved configuration, as TOML
+  Position position;
+  NamedTensors model;  // parameters and buffers
+  std::string optimizer;
+  int64_t optimizer_steps = 0;
+  std::map<std::string, NamedTensors> optimizer_state;
+};
+
+// Copies the state off the device; waits for it.
+Checkpoint take_checkpoint(const TrainState& state, const std::string& recipe,
+                           const std::string& optimizer);
+// Error(kCheckpoint) naming the first tensor that is missing, superfluous or of another shape.
+// `file` is for messages.
+void restore(const Checkpoint& checkpoint, const std::string& file, const std::string& optimizer,
+             TrainState& state);
+// The weights alone, for evaluation; `network` may be on any device.
+void restore_weights(const Checkpoint& checkpoint, const std::string& file,
+                     torch::nn::Module& network);
+
+// The bytes of the file, trailer included.
+std::string serialize(const Checkpoint& checkpoint);
+// Error(kCheckpoint) for bytes that are cut off, altered, of a newer format, or no checkpoint.
+Checkpoint deserialize(const std::string& bytes, const std::string& file);
+
+}  // namespace cifar

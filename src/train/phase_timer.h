@@ -1,0 +1,39 @@
+// Where the time of an epoch goes. On the CPU it reads the clock; on a GPU it records events, which
+// cost the device nothing, and reads them when asked.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <array>
+#include <chrono>
+#include <memory>
+
+namespace cifar {
+
+enum class Phase { kData, kCompute, kCommunication, kCount };
+
+class PhaseTimer {
+ public:
+  using Seconds = std::array<double, static_cast<size_t>(Phase::kCount)>;
+
+  explicit PhaseTimer(torch::Device device);
+  ~PhaseTimer();
+
+  // What follows, until the next call, belongs to `phase`.
+  void begin(Phase phase);
+  // What follows belongs to none.
+  void end();
+  // Seconds a phase since the last call; waits for the device.
+  Seconds take();
+
+ private:
+  struct Events;
+  using Clock = std::chrono::steady_clock;
+
+  Seconds seconds_{};
+  Phase current_ = Phase::kCount;
+  Clock::time_point since_;
+  std::unique_ptr<Events> events_;  // on a GPU
+};
+
+}  // namespace cifar

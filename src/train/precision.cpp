@@ -1,0 +1,35 @@
+#include "train/precision.h"
+
+#include <ATen/autocast_mode.h>
+
+#include "base/error.h"
+
+namespace cifar {
+
+Precision::Precision(const std::string& name, torch::Device device)
+    : device_(device.type()), tf32_(name == "tf32"), bf16_(name == "bf16") {
+  if (tf32_ && !device.is_cuda()) {
+    throw Error(ExitCode::kUsage, "--precision", "tf32 on the CPU", "fp32 or bf16, or a GPU");
+  }
+}
+
+void Precision::apply() const {
+  at::globalContext().setAllowTF32CuDNN(tf32_);
+  at::globalContext().setAllowTF32CuBLAS(tf32_);
+  at::globalContext().setBenchmarkCuDNN(true);
+}
+
+Precision::Scope::Scope(const Precision& precision) : precision_(precision) {
+  if (!precision_.bf16_) return;
+  before_ = at::autocast::is_autocast_enabled(precision_.device_);
+  at::autocast::set_autocast_dtype(precision_.device_, torch::kBFloat16);
+  at::autocast::set_autocast_enabled(precision_.device_, true);
+}
+
+Precision::Scope::~Scope() {
+  if (!precision_.bf16_) return;
+  at::autocast::set_autocast_enabled(precision_.device_, before_);
+  at::autocast::clear_cache();  // holds bfloat16 copies of weights that the update makes stale
+}
+
+}  // namespace cifar

@@ -1,0 +1,115 @@
+#include "train/run_directory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/files.h"
+
+namespace cifar {
+namespace {
+
+namespace fs = std::filesystem;
+
+// step-NNNNNNNN.pt files of a folder, oldest first.
+std::vector<std::string> checkpoint_files(const std::string& folder) {
+  std::vector<std::string> files;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("step-") && name.ends_with(".pt")) files.push_back(entry.path().string());
+  }
+  // By length first: steps beyond eight digits come last.
+  std::sort(files.begin(), files.end(), [](const std::string& a, const std::string& b) {
+    return std::pair(a.size(), a) < std::pair(b.size(), b);
+  });
+  return files;
+}
+
+std::string new_path(const std::string& name) {
+  const std::time_t now = std::time(nullptr);
+  char date[32];
+  std::strftime(date, sizeof(date), "%Y%m%d-%H%M%S", std::localtime(&now));
+  const std::string base = fmt::format("runs/{}-{}", name, date);
+  std::string path = base;
+  for (int i = 2; fs::exists(path); ++i) path = fmt::format("{}-{}", base, i);
+  return path;
+}
+
+FoundCheckpoint read_checkpoint(const std::string& file) {
+  return {file, deserialize(read_file(file, ExitCode::kCheckpoint), file)};
+}
+
+}  // namespace
+
+std::optional<FoundCheckpoint> newest_checkpoint(const std::string& folder, const Log& log) {
+  const std::string inner = folder + "/checkpoints";
+  const auto files = checkpoint_files(fs::is_directory(inner) ? inner : folder);
+  for (auto file = files.rbegin(); file != files.rend(); ++file) {
+    try {
+      return read_checkpoint(*file);
+    } catch (const Error& error) {
+      log.warning(std::string(error.what()) + "; trying the one before it");
+    }
+  }
+  if (files.empty()) return std::nullopt;
+  throw Error(ExitCode::kCheckpoint, folder,
+              fmt::format("all {} checkpoints are damaged", files.size()), "a sound one");
+}
+
+FoundCheckpoint find_checkpoint(const std::string& where, const Log& log) {
+  if (!fs::is_directory(where)) return read_checkpoint(where);
+  auto found = newest_checkpoint(where, log);
+  if (!found) throw Error(ExitCode::kCheckpoint, where, "no checkpoint", "step-NNNNNNNN.pt files");
+  return std::move(*found);
+}
+
+RunDirectory::RunDirectory(std::string path, const std::string& name, bool resuming, int64_t keep)
+    : path_(path.empty() ? new_path(name) : std::move(path)), keep_(keep) {
+  if (!resuming && fs::exists(path_ + "/config.toml")) {
+    throw Error(ExitCode::kUsage, "--run-dir " + path_, "a run is already there",
+                "a new folder, or --resume auto to go on");
+  }
+  make_folder(path_ + "/checkpoints", ExitCode::kCheckpoint);
+}
+
+void RunDirectory::write_config(const std::string& toml) const {
+  write_file(path_ + "/config.toml", toml, ExitCode::kCheckpoint);
+}
+
+void RunDirectory::write_checkpoint(const Checkpoint& checkpoint) const {
+  const std::string folder = path_ + "/checkpoints";
+  write_file(fmt::format("{}/step-{:08}.pt", folder, checkpoint.position.step),
+             serialize(checkpoint), ExitCode::kCheckpoint);
+  const auto files = checkpoint_files(folder);
+  const auto extra = keep_ == 0 ? 0 : static_cast<int64_t>(files.size()) - keep_;
+  for (int64_t i = 0; i < extra; ++i) fs::remove(files[i]);
+}
+
+void RunDirectory::rewind_metrics(int64_t step) const {
+  if (!fs::exists(metrics_file())) return;
+  std::istringstream lines(read_file(metrics_file(), ExitCode::kCheckpoint));
+  std::string kept;
+  for (std::string line; std::getline(lines, line);) {
+    const auto object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    // A line that a crash cut off is not JSON; the test's line is written anew.
+    if (!object.is_object() || object.contains("test_loss")) continue;
+    if (object.value("step", int64_t{0}) <= step) kept += line + "\n";
+  }
+  write_file(metrics_file(), kept, ExitCode::kCheckpoint);
+}
+
+void RunDirectory::append_metrics(const std::string& object) const {
+  std::ofstream file(metrics_file(), std::ios::app);
+  file << object << std::endl;
+  if (!file) {
+    throw Error(ExitCode::kCheckpoint, metrics_file(), "cannot be written", "a disk with room");
+  }
+}
+
+}  // namespace cifar

@@ -1,0 +1,53 @@
+// The folder of one run, as rank 0 keeps it: config.toml (resolved), metrics.jsonl and
+// checkpoints/step-NNNNNNNN.pt. Checkpoint files appear whole or not at all, and an older one is
+// deleted only when a newer one is on the disk.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "train/checkpoint.h"
+
+namespace cifar {
+
+// A checkpoint and the file that it was read from.
+struct FoundCheckpoint {
+  std::string file;
+  Checkpoint checkpoint;
+};
+
+// The newest sound checkpoint under a run directory (or its checkpoints folder); damaged ones are
+// named in a warning and passed over. None when there is no checkpoint at all; Error(kCheckpoint)
+// when there are some and all are damaged.
+std::optional<FoundCheckpoint> newest_checkpoint(const std::string& folder, const Log& log);
+
+// `where`: a checkpoint file, or a folder for newest_checkpoint. Error(kCheckpoint) when there is
+// none.
+FoundCheckpoint find_checkpoint(const std::string& where, const Log& log);
+
+class RunDirectory {
+ public:
+  // `path` empty: a new folder "runs/NAME-DATE-TIME". Error(kUsage) when a run is already there and
+  // `resuming` is false.
+  RunDirectory(std::string path, const std::string& name, bool resuming, int64_t keep);
+
+  const std::string& path() const { return path_; }
+  void write_config(const std::string& toml) const;
+  // Deletes what exceeds the number to keep, after the new one is safe.
+  void write_checkpoint(const Checkpoint& checkpoint) const;
+  // Drops lines of metrics.jsonl that come after `step`, which a resumed run will write again.
+  void rewind_metrics(int64_t step) const;
+  // One line; `object` is JSON with the key "step".
+  void append_metrics(const std::string& object) const;
+
+ private:
+  std::string metrics_file() const { return path_ + "/metrics.jsonl"; }
+
+  std::string path_;
+  int64_t keep_;
+};
+
+}  // namespace cifar

@@ -1,0 +1,35 @@
+#include "train/state.h"
+
+#include "data/image_set.h"
+
+namespace cifar {
+
+std::shared_ptr<Network> make_network(const Config& config) {
+  const Shape image{kChannels, kImageSize, kImageSize};
+  return std::make_shared<Network>(config.model.layers, image, kClasses,
+                                   static_cast<uint64_t>(config.train.seed));
+}
+
+TrainState::TrainState(const Config& config, torch::Device device)
+    : network(make_network(config)),
+      flat(*network, device),
+      optimizer(make_optimizer(config.optimizer, flat.parameters())) {}
+
+void broadcast(TrainState& state, Communicator& comm, int root) {
+  comm.broadcast(state.flat.parameters(), root);
+  comm.broadcast(state.flat.buffers(), root);
+  for (const auto& [name, tensor] : state.optimizer->state()) comm.broadcast(tensor, root);
+
+  Position& at = state.position;
+  auto counts = torch::tensor(
+      {at.epoch, at.step_in_epoch, at.step, at.samples, state.optimizer->steps()}, torch::kInt64);
+  auto sums = torch::tensor({at.loss_sum, at.correct}, torch::kFloat64);
+  comm.broadcast(counts, root);
+  comm.broadcast(sums, root);
+  const int64_t* count = counts.const_data_ptr<int64_t>();
+  const double* sum = sums.const_data_ptr<double>();
+  at = {count[0], count[1], count[2], count[3], sum[0], sum[1]};
+  state.optimizer->set_steps(count[4]);
+}
+
+}  // namespace cifar

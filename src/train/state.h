@@ -1,0 +1,40 @@
+// Everything that the next step depends on: what a checkpoint holds and a resume brings back.
+#pragma once
+
+#include <memory>
+
+#include "comm/communicator.h"
+#include "config/config.h"
+#include "model/network.h"
+#include "optim/optimizer.h"
+#include "parallel/flat_state.h"
+
+namespace cifar {
+
+// How far the run is. `step` steps are done in all, `step_in_epoch` of them in `epoch` (from 0);
+// the sums are of the current epoch.
+struct Position {
+  int64_t epoch = 0;
+  int64_t step_in_epoch = 0;
+  int64_t step = 0;
+  int64_t samples = 0;
+  double loss_sum = 0;
+  double correct = 0;
+};
+
+struct TrainState {
+  TrainState(const Config& config, torch::Device device);
+
+  std::shared_ptr<Network> network;
+  FlatState flat;
+  std::unique_ptr<Optimizer> optimizer;
+  Position position;
+};
+
+// Every rank takes rank `root`'s state, bit for bit.
+void broadcast(TrainState& state, Communicator& comm, int root = 0);
+
+// The network of a recipe, for those who need no training state.
+std::shared_ptr<Network> make_network(const Config& config);
+
+}  // namespace cifar

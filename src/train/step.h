@@ -1,0 +1,47 @@
+// One optimizer update over a global batch, as one rank takes part in it: its shards' forward and
+// backward, the reduction, the update. After run(), state.flat.metrics() holds the global step's
+// mean loss and right answers on every rank, and nothing has waited for the device.
+#pragma once
+
+#include <string>
+
+#include "base/range.h"
+#include "comm/communicator.h"
+#include "data/batches.h"
+#include "parallel/reducer.h"
+#include "train/phase_timer.h"
+#include "train/precision.h"
+#include "train/state.h"
+
+namespace cifar {
+
+struct StepPlan {
+  Range samples;  // of the epoch's order: the global batch
+  int64_t epoch;
+  double learning_rate;
+  bool stop_requested;  // by this rank; the sum over ranks is in metrics()[2]
+};
+
+class TrainStep {
+ public:
+  TrainStep(const TrainConfig& config, TrainState& state, Batches& batches, Communicator& comm,
+            PhaseTimer& timer);
+
+  void run(const StepPlan& plan);
+
+ private:
+  void compute_shard(const Range& shard, const StepPlan& plan, bool last);
+  void average_buffers();
+
+  TrainState& state_;
+  Batches& batches_;
+  Communicator& comm_;
+  PhaseTimer& timer_;
+  Precision precision_;
+  uint64_t seed_;
+  int64_t shards_;
+  OverlappedReducer reducer_;
+  torch::Tensor buffers_before_, buffers_sum_;  // batch-norm's running statistics; may be empty
+};
+
+}  // namespace cifar

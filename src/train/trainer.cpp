@@ -1,0 +1,169 @@
+#include "train/trainer.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <numeric>
+
+#include "config/load.h"
+#include "data/sampler.h"
+#include "optim/schedule.h"
+#include "train/epoch_record.h"
+
+namespace cifar {
+namespace {
+
+// On a GPU the host runs ahead; it looks at the sums, and so waits, once in so many steps.
+constexpr int64_t kDeviceReadInterval = 50;
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::vector<int32_t> all_samples(int64_t count) {
+  std::vector<int32_t> samples(count);
+  std::iota(samples.begin(), samples.end(), 0);
+  return samples;
+}
+
+}  // namespace
+
+Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state,
+                 Communicator& comm, const RunDirectory* directory, const Signals& signals,
+                 const Log& log)
+    : config_(config),
+      state_(state),
+      comm_(comm),
+      directory_(directory),
+      signals_(signals),
+      log_(log),
+      split_(split_train(dataset.train.size(), config.data.validation_size,
+                         static_cast<uint64_t>(config.data.split_seed))),
+      steps_per_epoch_(
+          steps_per_epoch(static_cast<int64_t>(split_.train.size()), config.train.batch_size)),
+      total_steps_(steps_per_epoch_ * config.train.epochs),
+      test_samples_(dataset.test.size()),
+      base_learning_rate_(scaled_learning_rate(config.optimizer, config.train.batch_size)),
+      precision_(config.train.precision, state.flat.parameters().device()),
+      train_set_(std::make_shared<ResidentSet>(dataset.train, state.flat.parameters().device())),
+      train_batches_(train_set_, config.augmentation, true,
+                     static_cast<uint64_t>(config.train.seed)),
+      val_batches_(train_set_, config.augmentation, false, 0),
+      test_batches_(std::make_shared<ResidentSet>(dataset.test, state.flat.parameters().device()),
+                    config.augmentation, false, 0),
+      timer_(state.flat.parameters().device()),
+      step_(config.train, state, train_batches_, comm, timer_),
+      meter_(state.flat),
+      progress_(total_steps_, directory != nullptr && isatty(STDOUT_FILENO)) {
+  precision_.apply();
+  val_batches_.set_order(split_.val, 0);
+  test_batches_.set_order(all_samples(test_samples_), 0);
+}
+
+ExitCode Trainer::run() {
+  while (state_.position.epoch < config_.train.epochs) {
+    const Outcome outcome = train_epoch();
+    if (outcome == Outcome::kEpochDone) finish_epoch();
+    if (outcome == Outcome::kEpochDone && state_.position.step != config_.run.max_steps) continue;
+    if (outcome != Outcome::kEpochDone) write_checkpoint();
+    return outcome == Outcome::kStopped ? ExitCode::kStopped : ExitCode::kDone;
+  }
+  test();
+  return ExitCode::kDone;
+}
+
+Trainer::Outcome Trainer::train_epoch() {
+  Position& at = state_.position;
+  train_batches_.set_order(
+      epoch_order(split_.train, static_cast<uint64_t>(config_.train.seed), at.epoch), at.epoch);
+  epoch_samples_ = 0;
+  while (at.step_in_epoch < steps_per_epoch_) {
+    const bool stop = run_step();
+    if (stop) return Outcome::kStopped;
+    if (at.step_in_epoch == steps_per_epoch_) break;
+    if (at.step == config_.run.max_steps) return Outcome::kLimitReached;
+    if (checkpoint_due()) write_checkpoint();
+  }
+  return Outcome::kEpochDone;
+}
+
+bool Trainer::checkpoint_due() const {
+  const int64_t every = config_.run.checkpoint_every;
+  return every > 0 && state_.position.step % every == 0;
+}
+
+// Whether the sums on the device are to be read after this step, the same on all ranks: always on
+// the CPU; on a GPU, where that waits, once in a while and whenever the numbers are needed.
+bool Trainer::read_due() const {
+  const Position& at = state_.position;
+  return state_.flat.parameters().is_cpu() || at.step % kDeviceReadInterval == 0 ||
+         at.step_in_epoch == steps_per_epoch_ || at.step == config_.run.max_steps ||
+         checkpoint_due();
+}
+
+// True when the run is to stop here: all ranks see it at the same step.
+bool Trainer::run_step() {
+  Position& at = state_.position;
+  const auto samples = static_cast<int64_t>(split_.train.size());
+  const Range range = step_range(at.step_in_epoch, config_.train.batch_size, samples);
+  step_.run({range, at.epoch,
+             learning_rate_at(config_.schedule, base_learning_rate_, at.step, total_steps_,
+                              steps_per_epoch_),
+             signals_.stop_requested()});
+  ++at.step;
+  ++at.step_in_epoch;
+  at.samples += range.count;
+  epoch_samples_ += range.count;
+  meter_.add(at.step, range.count);
+  if (!read_due()) return false;
+  const bool stop = meter_.read(at);
+  progress_.show(at.step, at.epoch + 1, at.loss_sum / static_cast<double>(at.samples), range.count);
+  return stop;
+}
+
+void Trainer::finish_epoch() {
+  Position& at = state_.position;
+  const PhaseTimer::Seconds phases = timer_.take();
+  const auto start = Clock::now();
+  const EvaluationResult val =
+      evaluate(*state_.network, val_batches_, static_cast<int64_t>(split_.val.size()),
+               config_.train.validation, precision_, comm_);
+  const double rate = learning_rate_at(config_.schedule, base_learning_rate_, at.step - 1,
+                                       total_steps_, steps_per_epoch_);
+  const EpochRecord epoch{config_.train.epochs,
+                          at,
+                          epoch_samples_,
+                          val,
+                          rate,
+                          phases,
+                          seconds_since(start),
+                          std::exchange(checkpoint_seconds_, 0)};
+  progress_.clear();
+  log_.line(epoch.text());
+  record(epoch.json());
+  at = {at.epoch + 1, 0, at.step, 0, 0, 0};
+  write_checkpoint();
+}
+
+void Trainer::test() {
+  const EvaluationResult result = evaluate(*state_.network, test_batches_, test_samples_,
+                                           config_.train.validation, precision_, comm_);
+  log_.line(fmt::format("test loss {:.4f}, accuracy {:.4f} ({} of {} images)", result.loss,
+                        result.accuracy(), result.correct, result.samples));
+  record(test_json(state_.position, result));
+}
+
+void Trainer::write_checkpoint() {
+  if (directory_ == nullptr) return;
+  const auto start = Clock::now();
+  directory_->write_checkpoint(take_checkpoint(state_, to_toml(config_), config_.optimizer.name));
+  checkpoint_seconds_ += seconds_since(start);
+}
+
+void Trainer::record(const std::string& json) const {
+  if (directory_ != nullptr) directory_->append_metrics(json);
+}
+
+}  // namespace cifar

@@ -1,0 +1,65 @@
+// The training loop: epochs of steps, each epoch followed by validation, a line of metrics and a
+// checkpoint; at the end the test split. Every rank runs the same loop and takes the same
+// decisions.
+#pragma once
+
+#include "base/log.h"
+#include "base/signals.h"
+#include "comm/communicator.h"
+#include "config/config.h"
+#include "data/batches.h"
+#include "data/cifar10.h"
+#include "data/split.h"
+#include "train/evaluation.h"
+#include "train/meter.h"
+#include "train/phase_timer.h"
+#include "train/progress.h"
+#include "train/run_directory.h"
+#include "train/state.h"
+#include "train/step.h"
+
+namespace cifar {
+
+class Trainer {
+ public:
+  // `config` is resolved: batch_size is the global batch. `directory` is null on all ranks but 0.
+  Trainer(const Config& config, const Dataset& dataset, TrainState& state, Communicator& comm,
+          const RunDirectory* directory, const Signals& signals, const Log& log);
+
+  // From state.position to the end; kDone, or kStopped when a rank was asked to stop.
+  ExitCode run();
+
+ private:
+  enum class Outcome { kEpochDone, kLimitReached, kStopped };
+
+  Outcome train_epoch();
+  bool run_step();
+  bool checkpoint_due() const;
+  bool read_due() const;
+  void finish_epoch();
+  void test();
+  void write_checkpoint();
+  void record(const std::string& json) const;
+
+  const Config& config_;
+  TrainState& state_;
+  Communicator& comm_;
+  const RunDirectory* directory_;
+  const Signals& signals_;
+  const Log& log_;
+
+  Split split_;
+  int64_t steps_per_epoch_, total_steps_, test_samples_;
+  double base_learning_rate_;
+  Precision precision_;
+  std::shared_ptr<const ResidentSet> train_set_;
+  Batches train_batches_, val_batches_, test_batches_;
+  PhaseTimer timer_;
+  TrainStep step_;
+  Meter meter_;
+  Progress progress_;
+  double checkpoint_seconds_ = 0;
+  int64_t epoch_samples_ = 0;  // in this process; after a resume fewer than the epoch's
+};
+
+}  // namespace cifar

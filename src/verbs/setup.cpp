@@ -1,0 +1,31 @@
+#include "verbs/setup.h"
+
+#include "data/synthetic.h"
+
+namespace cifar {
+
+Dataset open_dataset(const DataConfig& config) {
+  if (config.path.empty()) {
+    throw Error(ExitCode::kData, "no data set", "neither --data nor CIFAR10_DIR is given",
+                "--data DIR (launch/fetch-cifar10 DIR gets one), or --data synthetic");
+  }
+  return config.path == "synthetic" ? make_synthetic() : open_cifar10(config.path);
+}
+
+int64_t set_threads(const RunConfig& config, const DeviceChoice& device, const World& world) {
+  const int64_t automatic = device.device.is_cuda() ? 1 : world.cores();
+  const int64_t threads = config.threads > 0 ? config.threads : automatic;
+  at::set_num_threads(static_cast<int>(threads));
+  return threads;
+}
+
+std::string broadcast_text(std::string text, const World& world, double timeout) {
+  const auto comm = make_communicator(world.size() > 1 ? "mpi" : "self", world, timeout);
+  auto length = torch::tensor({static_cast<int64_t>(text.size())}, torch::kInt64);
+  comm->broadcast(length, 0);
+  text.resize(static_cast<size_t>(length.item<int64_t>()));
+  comm->broadcast(torch::from_blob(text.data(), {length.item<int64_t>()}, torch::kUInt8), 0);
+  return text;
+}
+
+}  // namespace cifar

@@ -1,0 +1,105 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "train/trainer.h"
+#include "verbs/setup.h"
+
+namespace cifar {
+namespace {
+
+// The checkpoint that --resume names; rank 0 alone looks. "auto" looks into --run-dir and finds
+// nothing on the first start.
+std::optional<FoundCheckpoint> checkpoint_to_resume(const RunConfig& run, const Log& log) {
+  if (run.resume.empty()) return std::nullopt;
+  if (run.resume != "auto") return find_checkpoint(run.resume, log);
+  if (run.directory.empty()) {
+    throw Error(ExitCode::kUsage, "--resume auto", "no --run-dir", "--run-dir DIR to look into");
+  }
+  return newest_checkpoint(run.directory, log);
+}
+
+// The run directory that a checkpoint belongs to: DIR of DIR/checkpoints/step-N.pt.
+std::string directory_of(const std::string& checkpoint) {
+  return std::filesystem::absolute(checkpoint).parent_path().parent_path().string();
+}
+
+// batch_size_per_rank becomes batch_size, which is what everything else goes by.
+void resolve_batch_size(TrainConfig& train, int world_size) {
+  if (train.batch_size_per_rank == 0) return;
+  train.batch_size = train.batch_size_per_rank * world_size;
+  train.batch_size_per_rank = 0;
+}
+
+// Rank 0 reads the checkpoint and hands its recipe to all, over which the flags are laid again.
+Config resolve(const Invocation& invocation, const std::optional<FoundCheckpoint>& found) {
+  BaseRecipe base;
+  if (found) base = {found->checkpoint.recipe, found->file};
+  base.text = broadcast_text(base.text, invocation.world, invocation.line.config.run.timeout);
+  base.name = found ? found->file : "the checkpoint's recipe";
+  Config config = parse_command_line(invocation.argc, invocation.argv, base).config;
+  resolve_batch_size(config.train, invocation.world.size());
+  if (found && config.run.directory.empty()) config.run.directory = directory_of(found->file);
+  return config;
+}
+
+void announce(const Config& config, const Dataset& dataset, const DeviceChoice& device,
+              const Communicator& comm, int64_t threads, const Log& log) {
+  if (dataset.synthetic)
+    log.line("SYNTHETIC DATA: made-up images, not CIFAR-10 (--data synthetic)");
+  log.line(fmt::format("recipe {} on {}: {} epochs, batch {}, {}, learning rate {}, seed {}",
+                       config.recipe, dataset.name, config.train.epochs, config.train.batch_size,
+                       config.optimizer.name, config.optimizer.learning_rate, config.train.seed));
+  log.line(fmt::format("{} rank{} ({}) on {}, {}, {} thread{} a rank", comm.size(),
+                       comm.size() == 1 ? "" : "s", comm.name(), device.device.str(),
+                       config.train.precision, threads, threads == 1 ? "" : "s"));
+}
+
+// Rank 0 prepares the run directory; the others have none.
+std::unique_ptr<RunDirectory> open_directory(const Config& config, const Communicator& comm,
+                                             int64_t step, const Log& log) {
+  if (comm.rank() != 0) return nullptr;
+  auto directory = std::make_unique<RunDirectory>(config.run.directory, config.recipe,
+                                                  !config.run.resume.empty(), config.run.keep);
+  directory->write_config(to_toml(config));
+  directory->rewind_metrics(step);
+  log.line("run directory " + directory->path());
+  return directory;
+}
+
+}  // namespace
+
+ExitCode train(const Invocation& invocation) {
+  const World& world = invocation.world;
+  const Log& log = invocation.log;
+  std::optional<FoundCheckpoint> found;
+  if (world.rank() == 0) found = checkpoint_to_resume(invocation.line.config.run, log);
+  const Config config = resolve(invocation, found);
+
+  const DeviceChoice device = choose_device(config.run.device, config.run.comm, world);
+  const int64_t threads = set_threads(config.run, device, world);
+  const Dataset dataset = open_dataset(config.data);
+  const auto comm = make_communicator(device.comm, world, config.run.timeout);
+  TrainState state(config, device.device);
+  if (found) restore(found->checkpoint, found->file, config.optimizer.name, state);
+  broadcast(state, *comm);
+
+  announce(config, dataset, device, *comm, threads, log);
+  const auto directory = open_directory(config, *comm, state.position.step, log);
+  if (state.position.step > 0) log.line(fmt::format("resumed at step {}", state.position.step));
+
+  Trainer trainer(config, dataset, state, *comm, directory.get(), invocation.signals, log);
+  invocation.signals.hold();
+  const ExitCode code = trainer.run();
+  if (code == ExitCode::kStopped) {
+    log.line(fmt::format("stopped at step {}; go on with --run-dir {} --resume auto",
+                         state.position.step, directory ? directory->path() : ""));
+  }
+  comm->barrier();  // rank 0 may still be writing: nobody leaves before it is done
+  log.line("weights " + state.flat.hash());
+  return code;
+}
+
+}  // namespace cifar

@@ -1,0 +1,33 @@
+#include "verbs/verbs.h"
+
+#include <fmt/format.h>
+
+#include "comm/nccl_communicator.h"
+#include "version.h"
+
+#if CIFAR_HAS_CUDA
+#include <cuda_runtime_api.h>
+#endif
+
+namespace cifar {
+
+ExitCode run_verb(const Invocation& invocation) {
+  const std::string& verb = invocation.line.verb;
+  if (verb == "evaluate") return evaluate(invocation);
+  if (verb == "inspect") return inspect(invocation);
+  if (verb == "doctor") return doctor(invocation);
+  return train(invocation);
+}
+
+std::string version_text() {
+#if CIFAR_HAS_CUDA
+  const std::string gpu = fmt::format("CUDA {}.{}, NCCL {}", CUDART_VERSION / 1000,
+                                      CUDART_VERSION / 10 % 100, nccl_version());
+#else
+  const std::string gpu = "CPU only: built without the CUDA toolkit";
+#endif
+  return fmt::format("cifar-ddp {} (LibTorch {}, {}, {})", CIFAR_VERSION, CIFAR_TORCH_VERSION,
+                     mpi_version(), gpu);
+}
+
+}  // namespace cifar

@@ -1,0 +1,60 @@
+"""launch/local: exit codes and signals, with a shell script in the program's place under mpirun."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from launch_copy import copy_launch, write_script
+
+
+
+@pytest.fixture
+def local(tmp_path):
+    """Starts launch/local with a program that stops with 75 on SIGUSR1, a second after it."""
+    tree = copy_launch(tmp_path)
+    write_script(tree / "build" / "cifar-ddp", """
+        trap 'sleep 1; echo checkpoint; exit 75' USR1
+        echo "rank $OMPI_COMM_WORLD_RANK of $OMPI_COMM_WORLD_SIZE: $*"
+        [[ $1 != exit ]] || exit "$2"
+        for i in {1..300}; do sleep 0.1; done
+        """)
+    return lambda *arguments: subprocess.Popen(
+        [tree / "launch" / "local", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True)
+
+
+def test_local_returns_the_exit_code(local):
+    process = local("-n", "3", "--", "exit", "5")
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 5
+    assert "of 3: exit 5" in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_local_stops_with_a_checkpoint(local, number):
+    process = local("-n", "1")
+    process.stdout.readline()
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    output, messages = process.communicate(timeout=30)
+    assert process.returncode == 75, messages
+    assert output == "checkpoint\n"
+
+
+def test_local_ends_at_once_on_the_second_signal(local):
+    process = local("-n", "2")
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGINT
+
+
+def test_local_rejects_a_bad_number(local):
+    process = local("-n", "none")
+    _, messages = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "-n: found 'none'; expected a number of ranks" in messages

@@ -1,0 +1,141 @@
+// Schedules against the numbers of torch.optim.lr_scheduler, and the warm-up against its formula.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "optim/schedule.h"
+#include "optim_reference.h"
+
+namespace cifar {
+namespace {
+
+constexpr double kBase = 0.4;
+constexpr int64_t kSteps = 12;
+constexpr int64_t kStepsPerEpoch = 2;
+
+ScheduleConfig schedule(const std::string& name) {
+  ScheduleConfig config;
+  config.name = name;
+  return config;
+}
+
+double rate(const ScheduleConfig& config, int64_t step, int64_t total_steps = kSteps) {
+  return learning_rate_at(config, kBase, step, total_steps, kStepsPerEpoch);
+}
+
+void expect_rates(const ScheduleConfig& config, const std::vector<double>& expected) {
+  for (int64_t step = 0; step < kSteps; ++step) {
+    const double value = expected[static_cast<size_t>(step)];
+    EXPECT_NEAR(rate(config, step), value, 1e-12 * kBase) << config.name << " at step " << step;
+  }
+}
+
+template <typename Call>
+void expect_refused(Call call, const std::string& subject) {
+  try {
+    call();
+    FAIL() << subject << " was not refused";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kUsage);
+    EXPECT_EQ(std::string(error.what()).rfind(subject + ": ", 0), 0u) << error.what();
+  }
+}
+
+TEST(Schedule, ConstantStays) {
+  expect_rates(schedule("constant"), std::vector(kSteps, kBase));
+}
+
+TEST(Schedule, StepIsTorchStepLR) {
+  ScheduleConfig config = schedule("step");
+  config.step_epochs = 2;  // 4 steps
+  config.step_factor = 0.3;
+  expect_rates(config, reference::step_by_4);
+}
+
+TEST(Schedule, CosineIsTorchCosineAnnealingLR) {
+  ScheduleConfig config = schedule("cosine");
+  config.final_factor = 0.05;
+  expect_rates(config, reference::cosine_12);
+}
+
+TEST(Schedule, OneCycleIsTorchOneCycleLR) {
+  ScheduleConfig config = schedule("one-cycle");
+  config.final_factor = 0.01;
+  expect_rates(config, reference::one_cycle_12);
+
+  config.one_cycle_start_factor = 0.5;
+  config.one_cycle_peak = 1;
+  config.final_factor = 0.1;
+  expect_rates(config, reference::one_cycle_12_peak_at_end);
+}
+
+// Where torch.optim.lr_scheduler divides by zero.
+TEST(Schedule, OneCycleWithNoRoomToRiseStartsAtThePeak) {
+  ScheduleConfig config = schedule("one-cycle");
+  config.one_cycle_peak = 0.25;
+  EXPECT_DOUBLE_EQ(rate(config, 0, 4), kBase);
+  EXPECT_DOUBLE_EQ(rate(config, 3, 4), 0);
+  config.one_cycle_peak = 1;
+  EXPECT_DOUBLE_EQ(rate(config, 0, 1), kBase);
+}
+
+TEST(Schedule, WarmupGrowsLinearlyToTheBase) {
+  ScheduleConfig config = schedule("constant");
+  config.warmup_epochs = 2.5;  // 5 steps
+  expect_rates(config, {kBase / 5, kBase * 2 / 5, kBase * 3 / 5, kBase * 4 / 5, kBase, kBase, kBase,
+                        kBase, kBase, kBase, kBase, kBase});
+}
+
+TEST(Schedule, WarmupLiesOverStep) {
+  ScheduleConfig config = schedule("step");
+  config.warmup_epochs = 1;  // 2 steps
+  config.step_epochs = 2;
+  config.step_factor = 0.3;
+  std::vector<double> expected = reference::step_by_4;
+  expected[0] /= 2;
+  expect_rates(config, expected);
+}
+
+TEST(Schedule, CosineRunsOverTheStepsAfterWarmup) {
+  ScheduleConfig config = schedule("cosine");
+  config.final_factor = 0.05;
+  config.warmup_epochs = 2;  // 4 steps
+  for (int64_t step = 0; step < kSteps; ++step) {
+    const double expected = reference::cosine_12[static_cast<size_t>(step)];
+    EXPECT_NEAR(rate(config, step + 4, kSteps + 4), expected, 1e-12 * kBase);
+  }
+  EXPECT_DOUBLE_EQ(rate(config, 0, kSteps + 4), kBase / 4);
+  EXPECT_DOUBLE_EQ(rate(config, 3, kSteps + 4), kBase);
+}
+
+TEST(Schedule, WarmupLongerThanTheRunStaysOnTheRamp) {
+  ScheduleConfig config = schedule("cosine");
+  config.warmup_epochs = 10;  // 20 steps
+  EXPECT_DOUBLE_EQ(rate(config, kSteps - 1), kBase * kSteps / 20);
+}
+
+TEST(Schedule, RefusesWarmupBeforeOneCycleAndUnknownNames) {
+  ScheduleConfig config = schedule("one-cycle");
+  config.warmup_epochs = 1;
+  expect_refused([&] { rate(config, 0); }, "schedule.warmup_epochs");
+  expect_refused([&] { rate(schedule("cosin"), 0); }, "schedule.name");
+}
+
+TEST(ScaledLearningRate, FollowsTheBatch) {
+  OptimizerConfig config;
+  config.learning_rate = 0.1;
+  config.reference_batch_size = 64;
+  EXPECT_DOUBLE_EQ(scaled_learning_rate(config, 1024), 0.1);
+  config.scale_learning_rate = "linear";
+  EXPECT_DOUBLE_EQ(scaled_learning_rate(config, 1024), 1.6);
+  EXPECT_DOUBLE_EQ(scaled_learning_rate(config, 16), 0.025);
+  config.scale_learning_rate = "sqrt";
+  EXPECT_DOUBLE_EQ(scaled_learning_rate(config, 1024), 0.4);
+  config.scale_learning_rate = "cube";
+  expect_refused([&] { scaled_learning_rate(config, 1024); }, "optimizer.scale_learning_rate");
+}
+
+}  // namespace
+}  // namespace cifar
