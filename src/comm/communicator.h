@@ -8,7 +8,7 @@
 // longer than the deadline is an Error(kPeerLost).
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <memory>
 #include <string>

@@ -1,7 +1,7 @@
 // Which device a rank computes on.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <string>
 

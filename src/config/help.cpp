@@ -52,7 +52,7 @@ std::string fill(std::string line, const std::string& words) {
       text += line + "\n";
       line = std::string(kColumn - 1, ' ');
     }
-    line += " " + words.substr(begin, end - begin);
+    line.append(" ").append(words, begin, end - begin);
     begin = end + 1;
   }
   return text + line + "\n";

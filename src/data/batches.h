@@ -3,7 +3,7 @@
 // for the largest batch so far, and what changes lies in tables uploaded once an epoch.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <array>
 #include <cstdint>

@@ -1,7 +1,7 @@
 // Fills the mask of a dropout layer, on the CPU or on the current CUDA stream.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "model/dropout.h"
 

@@ -1,6 +1,7 @@
 #include "model/layer.h"
 
 #include <fmt/format.h>
+#include <torch/nn/init.h>
 
 #include <cmath>
 

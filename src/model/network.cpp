@@ -25,13 +25,6 @@ std::vector<std::shared_ptr<Layer>> pool_before_relu(std::vector<std::shared_ptr
   return layers;
 }
 
-// 1234567 -> "1,234,567"
-std::string grouped(int64_t number) {
-  std::string digits = std::to_string(number);
-  for (int64_t i = static_cast<int64_t>(digits.size()) - 3; i > 0; i -= 3) digits.insert(i, ",");
-  return digits;
-}
-
 }  // namespace
 
 Network::Network(const std::vector<std::string>& layers, const Shape& input, int64_t classes,
@@ -63,12 +56,13 @@ std::string Network::table() const {
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = *layers_[i];
     text += fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}\n", i, texts_[i], layer.output().text(),
-                        grouped(parameters_of(layer)), grouped(layer.multiply_adds()));
+                        fmt::group_digits(parameters_of(layer)),
+                        fmt::group_digits(layer.multiply_adds()));
     parameters += parameters_of(layer);
     multiply_adds += layer.multiply_adds();
   }
   return text + fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}\n", "", "sum", "",
-                            grouped(parameters), grouped(multiply_adds));
+                            fmt::group_digits(parameters), fmt::group_digits(multiply_adds));
 }
 
 }  // namespace cifar

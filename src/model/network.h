@@ -2,7 +2,8 @@
 // tensors are "INDEX.weight" and so on, as in the nn.Sequential of the same list.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <memory>
 #include <string>

@@ -3,7 +3,7 @@
 // PyTorch's (optim/update.h has the formulas).
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cstdint>
 #include <memory>

@@ -7,7 +7,8 @@
 // (channels_last). Behind the gradients lie the step's metrics, so that they are reduced with them.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <string>
 #include <vector>

@@ -7,7 +7,7 @@
 // optimizer {name, steps, state {moment: {name: tensor}}}.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <map>
 #include <string>

@@ -3,7 +3,7 @@
 // same step.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "parallel/flat_state.h"
 #include "train/state.h"

@@ -2,7 +2,7 @@
 // cost the device nothing, and reads them when asked.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <array>
 #include <chrono>

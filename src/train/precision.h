@@ -2,7 +2,7 @@
 // convolutions and linear layers in bfloat16, weights and sums in fp32).
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <string>
 

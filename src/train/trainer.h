@@ -3,6 +3,7 @@
 // decisions.
 #pragma once
 
+#include "base/error.h"
 #include "base/log.h"
 #include "base/signals.h"
 #include "comm/communicator.h"

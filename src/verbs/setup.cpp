@@ -1,5 +1,7 @@
 #include "verbs/setup.h"
 
+#include <ATen/Parallel.h>
+
 #include "data/synthetic.h"
 
 namespace cifar {

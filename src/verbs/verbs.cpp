@@ -1,6 +1,7 @@
 #include "verbs/verbs.h"
 
 #include <fmt/format.h>
+#include <torch/version.h>
 
 #include "comm/nccl_communicator.h"
 #include "version.h"
@@ -26,7 +27,7 @@ std::string version_text() {
 #else
   const std::string gpu = "CPU only: built without the CUDA toolkit";
 #endif
-  return fmt::format("cifar-ddp {} (LibTorch {}, {}, {})", CIFAR_VERSION, CIFAR_TORCH_VERSION,
+  return fmt::format("cifar-ddp {} (LibTorch {}, {}, {})", CIFAR_VERSION, TORCH_VERSION,
                      mpi_version(), gpu);
 }
 

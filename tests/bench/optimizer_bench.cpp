@@ -1,7 +1,7 @@
 // One Adam step over the article's 113,738 parameters on one CPU thread: the fused pass over the
 // flat state, against torch::optim::Adam (a dozen ATen calls for each of the eight tensors).
 #include <benchmark/benchmark.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <vector>
 

@@ -1,7 +1,7 @@
 // What one pixel goes through, against crops, flips and normalisation written with torch's own
 // operators.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <vector>
 
