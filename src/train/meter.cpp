@@ -26,7 +26,7 @@ void Meter::add(int64_t step, int64_t samples) {
 }
 
 bool Meter::read(Position& position) {
-  const auto sums = sums_.cpu();
+  const auto sums = sums_.to(torch::kCPU, /*non_blocking=*/false, /*copy=*/true);
   const double first_bad = first_bad_.item<double>();
   if (std::isfinite(first_bad)) {
     throw Error(ExitCode::kDiverged, fmt::format("step {:.0f}", first_bad),

@@ -1,8 +1,11 @@
 #include "train/progress.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 
 namespace cifar {
@@ -22,7 +25,21 @@ std::string duration(double seconds) {
   return fmt::format("{}:{:02}", whole / 60, whole % 60);
 }
 
+bool is_terminal(const std::string& path) {
+  const int file = open(path.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC);
+  if (file < 0) return false;
+  const bool terminal = isatty(file);
+  close(file);
+  return terminal;
+}
+
 }  // namespace
+
+bool on_terminal() {
+  if (!isatty(STDOUT_FILENO)) return false;
+  if (std::getenv("OMPI_COMM_WORLD_RANK") == nullptr) return true;
+  return is_terminal(fmt::format("/proc/{}/fd/1", getppid()));
+}
 
 void Progress::show(int64_t step, int64_t epoch, double loss, int64_t samples) {
   if (!enabled_) return;

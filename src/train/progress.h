@@ -28,4 +28,8 @@ class Progress {
   Clock::time_point start_, last_;
 };
 
+// Whether standard output reaches a person's terminal. Open MPI gives rank 0 a pseudo-terminal of
+// its own in any case; then what counts is where mpirun itself writes.
+bool on_terminal();
+
 }  // namespace cifar

@@ -1,7 +1,6 @@
 #include "train/trainer.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <numeric>
 
@@ -56,7 +55,7 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
       timer_(state.flat.parameters().device()),
       step_(config.train, state, train_batches_, comm, timer_),
       meter_(state.flat),
-      progress_(total_steps_, directory != nullptr && isatty(STDOUT_FILENO)) {
+      progress_(total_steps_, directory != nullptr && on_terminal()) {
   precision_.apply();
   val_batches_.set_order(split_.val, 0);
   test_batches_.set_order(all_samples(test_samples_), 0);
