@@ -30,12 +30,10 @@ std::vector<int32_t> all_samples(int64_t count) {
 }  // namespace
 
 Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state,
-                 Communicator& comm, const RunDirectory* directory, const Signals& signals,
-                 const Log& log)
+                 Communicator& comm, const Signals& signals, const Log& log)
     : config_(config),
       state_(state),
       comm_(comm),
-      directory_(directory),
       signals_(signals),
       log_(log),
       split_(split_train(dataset.train.size(), config.data.validation_size,
@@ -55,13 +53,15 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
       timer_(state.flat.parameters().device()),
       step_(config.train, state, train_batches_, comm, timer_),
       meter_(state.flat),
-      progress_(total_steps_, directory != nullptr && on_terminal()) {
+      progress_(total_steps_, comm.rank() == 0 && on_terminal()) {
   precision_.apply();
+  learning_rate_at(config.schedule, base_learning_rate_, 0, total_steps_, steps_per_epoch_);
   val_batches_.set_order(split_.val, 0);
   test_batches_.set_order(all_samples(test_samples_), 0);
 }
 
-ExitCode Trainer::run() {
+ExitCode Trainer::run(const RunDirectory* directory) {
+  directory_ = directory;
   while (state_.position.epoch < config_.train.epochs) {
     const Outcome outcome = train_epoch();
     if (outcome == Outcome::kEpochDone) finish_epoch();

@@ -23,12 +23,14 @@ namespace cifar {
 
 class Trainer {
  public:
-  // `config` is resolved: batch_size is the global batch. `directory` is null on all ranks but 0.
+  // `config` is resolved: batch_size is the global batch. What it asks for in vain is found out
+  // here, before anything is written.
   Trainer(const Config& config, const Dataset& dataset, TrainState& state, Communicator& comm,
-          const RunDirectory* directory, const Signals& signals, const Log& log);
+          const Signals& signals, const Log& log);
 
-  // From state.position to the end; kDone, or kStopped when a rank was asked to stop.
-  ExitCode run();
+  // From state.position to the end; kDone, or kStopped when a rank was asked to stop. `directory`
+  // is null on all ranks but 0.
+  ExitCode run(const RunDirectory* directory);
 
  private:
   enum class Outcome { kEpochDone, kLimitReached, kStopped };
@@ -45,7 +47,7 @@ class Trainer {
   const Config& config_;
   TrainState& state_;
   Communicator& comm_;
-  const RunDirectory* directory_;
+  const RunDirectory* directory_ = nullptr;
   const Signals& signals_;
   const Log& log_;
 

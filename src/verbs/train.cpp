@@ -86,13 +86,13 @@ ExitCode train(const Invocation& invocation) {
   if (found) restore(found->checkpoint, found->file, config.optimizer.name, state);
   broadcast(state, *comm);
 
+  Trainer trainer(config, dataset, state, *comm, invocation.signals, log);
   announce(config, dataset, device, *comm, threads, log);
   const auto directory = open_directory(config, *comm, state.position.step, log);
   if (state.position.step > 0) log.line(fmt::format("resumed at step {}", state.position.step));
 
-  Trainer trainer(config, dataset, state, *comm, directory.get(), invocation.signals, log);
   invocation.signals.hold();
-  const ExitCode code = trainer.run();
+  const ExitCode code = trainer.run(directory.get());
   if (code == ExitCode::kStopped) {
     log.line(fmt::format("stopped at step {}; go on with --run-dir {} --resume auto",
                          state.position.step, directory ? directory->path() : ""));
