@@ -6,8 +6,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 namespace cifar {
 namespace {
@@ -20,6 +18,16 @@ class Descriptor {
     if (fd_ >= 0) ::close(fd_);
   }
   int fd() const { return fd_; }
+
+  bool read_all(std::string& bytes) const {
+    char block[1 << 16];
+    for (;;) {
+      const ssize_t count = read(fd_, block, sizeof(block));
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) return count == 0;
+      bytes.append(block, static_cast<size_t>(count));
+    }
+  }
 
   bool write_all(std::string_view bytes) const {
     while (!bytes.empty()) {
@@ -49,12 +57,12 @@ bool flush_folder(const std::string& path) {
 }  // namespace
 
 std::string read_file(const std::string& path, ExitCode code) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!file || std::filesystem::is_directory(path) || !(text << file.rdbuf())) {
-    throw Error(code, path, errno != 0 ? std::strerror(errno) : "empty", "a readable file");
+  const Descriptor file(path, O_RDONLY);
+  std::string bytes;
+  if (file.fd() < 0 || !file.read_all(bytes)) {
+    throw Error(code, path, std::strerror(errno), "a readable file");
   }
-  return text.str();
+  return bytes;
 }
 
 void write_file(const std::string& path, std::string_view bytes, ExitCode code) {

@@ -2,10 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdlib>
+#include <vector>
 
 #include "base/error.h"
+#include "comm/device_rules.h"
 
 #if CIFAR_HAS_CUDA
 #include <c10/cuda/CUDAFunctions.h>
@@ -50,70 +51,32 @@ std::string uuid_of(int) {
 }
 #endif
 
-[[noreturn]] void refuse_missing_gpu() {
-  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
-  if (visible != nullptr && *visible == '\0') {
-    throw Error(ExitCode::kUsage, "--device cuda", "CUDA_VISIBLE_DEVICES is empty",
-                "GPUs given to the job (--gpus-per-node), or the variable unset");
+// What every rank has to say; a UUID has no spaces, a host name neither.
+std::vector<RankGpu> gather(const World& world, const std::string& uuid) {
+  std::vector<RankGpu> ranks;
+  for (const std::string& text : world.gather(world.host() + " " + uuid)) {
+    const size_t space = text.find(' ');
+    ranks.push_back({text.substr(0, space), text.substr(space + 1)});
   }
-  throw Error(
-      ExitCode::kUsage, "--device cuda", CIFAR_HAS_CUDA ? "no GPU is visible" : "a CPU-only build",
-      CIFAR_HAS_CUDA ? "a GPU and its driver (see nvidia-smi)" : "a build with the CUDA toolkit");
-}
-
-// The index, among the visible devices, of this rank's GPU.
-int index_for(const World& world, int count, bool may_share) {
-  if (may_share) return world.local_rank() % count;
-  if (count == 1) return 0;
-  if (world.local_size() > count) {
-    throw Error(ExitCode::kUsage, "--device cuda",
-                fmt::format("{} ranks on {} with {} GPUs", world.local_size(), world.host(), count),
-                "at most one rank a GPU (mpirun -np, --ntasks-per-node), or --comm mpi to share");
-  }
-  return world.local_rank();
-}
-
-// Ranks may see different devices under the same index, so they compare (host, UUID).
-void refuse_duplicates(const World& world, int index) {
-  const auto all = world.gather(world.host() + " " + uuid_of(index));
-  for (size_t rank = 0; rank < all.size(); ++rank) {
-    const auto first = std::find(all.begin(), all.end(), all[rank]) - all.begin();
-    if (static_cast<size_t>(first) == rank) continue;
-    throw Error(ExitCode::kUsage, "--device cuda",
-                fmt::format("ranks {} and {} have the same GPU of {}", first, rank,
-                            all[rank].substr(0, all[rank].find(' '))),
-                "one rank a GPU (mpirun -np, --gpus-per-task=1), or --comm mpi to share");
-  }
-}
-
-// A job is all GPUs or all CPUs.
-void refuse_mixture(const World& world, bool has_gpu) {
-  const auto all = world.gather((has_gpu ? "a GPU on " : "no GPU on ") + world.host());
-  for (const auto& one : all) {
-    if (one.front() == all.front().front()) continue;
-    throw Error(ExitCode::kUsage, "--device auto", all.front() + ", " + one,
-                "GPUs on all hosts, or --device cpu");
-  }
+  return ranks;
 }
 
 }  // namespace
 
 DeviceChoice choose_device(const std::string& device, const std::string& comm, const World& world) {
-  const int count = device == "cpu" ? 0 : device_count();
-  refuse_mixture(world, count > 0);
-  if (count == 0) {
-    if (device == "cuda") refuse_missing_gpu();
-    if (comm == "nccl") {
-      throw Error(ExitCode::kUsage, "--comm nccl", "no GPU", "--comm mpi on the CPU");
-    }
-    const std::string body = comm != "auto" ? comm : world.size() > 1 ? "mpi" : "self";
-    return {torch::Device(torch::kCPU), body};
+  const int gpus = device == "cpu" ? 0 : device_count();
+  refuse_mixture(gather(world, gpus > 0 ? "a GPU" : ""));
+  if (gpus == 0 && device == "cuda") {
+    refuse_missing_gpu(CIFAR_HAS_CUDA, std::getenv("CUDA_VISIBLE_DEVICES"));
   }
+  const std::string body = communicator_for(comm, gpus > 0, world.size());
+  if (gpus == 0) return {torch::Device(torch::kCPU), body};
+
   const bool may_share = comm == "mpi";
-  const int index = index_for(world, count, may_share);
-  if (!may_share) refuse_duplicates(world, index);
+  const int index =
+      gpu_index({world.host(), world.local_rank(), world.local_size()}, gpus, may_share);
+  if (!may_share) refuse_duplicates(gather(world, uuid_of(index)));
   use_device(index);
-  const std::string body = comm != "auto" ? comm : world.size() > 1 ? "nccl" : "self";
   return {torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(index)), body};
 }
 

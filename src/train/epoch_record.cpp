@@ -3,18 +3,13 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 namespace cifar {
 
 using Json = nlohmann::ordered_json;
 
-double EpochRecord::train_seconds() const {
-  return std::accumulate(phases.begin(), phases.end(), 0.0);
-}
-
 double EpochRecord::images_per_second() const {
-  return timed_samples == 0 ? 0 : static_cast<double>(timed_samples) / train_seconds();
+  return timed_samples == 0 ? 0 : static_cast<double>(timed_samples) / train_seconds;
 }
 
 double EpochRecord::train_loss() const {
@@ -32,7 +27,7 @@ std::string EpochRecord::text() const {
     text += fmt::format("  val loss {:.4f} accuracy {:.4f}", val.loss, val.accuracy());
   }
   return text + fmt::format("  {:.0f} images/s  {:.1f} s", images_per_second(),
-                            train_seconds() + validation_seconds);
+                            train_seconds + validation_seconds);
 }
 
 std::string EpochRecord::json() const {
@@ -45,6 +40,7 @@ std::string EpochRecord::json() const {
   object["val_accuracy"] = val.samples > 0 ? Json(val.accuracy()) : Json();
   object["learning_rate"] = learning_rate;
   object["images_per_second"] = images_per_second();
+  object["seconds_train"] = train_seconds;
   object["seconds_data"] = seconds(Phase::kData);
   object["seconds_compute"] = seconds(Phase::kCompute);
   object["seconds_communication"] = seconds(Phase::kCommunication);

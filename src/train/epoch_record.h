@@ -15,6 +15,7 @@ struct EpochRecord {
   int64_t timed_samples;  // those of the epoch that this process ran
   EvaluationResult val;
   double learning_rate;  // of the last step
+  double train_seconds;  // by the clock, checkpoints in the middle included, validation not
   PhaseTimer::Seconds phases;
   double validation_seconds;
   double checkpoint_seconds;
@@ -23,7 +24,6 @@ struct EpochRecord {
   std::string json() const;
 
  private:
-  double train_seconds() const;
   double images_per_second() const;
   double train_loss() const;
   double train_accuracy() const;

@@ -15,10 +15,8 @@ namespace {
 // On a GPU the host runs ahead; it looks at the sums, and so waits, once in so many steps.
 constexpr int64_t kDeviceReadInterval = 50;
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 std::vector<int32_t> all_samples(int64_t count) {
@@ -78,6 +76,7 @@ Trainer::Outcome Trainer::train_epoch() {
   train_batches_.set_order(
       epoch_order(split_.train, static_cast<uint64_t>(config_.train.seed), at.epoch), at.epoch);
   epoch_samples_ = 0;
+  epoch_start_ = Clock::now();
   while (at.step_in_epoch < steps_per_epoch_) {
     const bool stop = run_step();
     if (stop) return Outcome::kStopped;
@@ -124,7 +123,8 @@ bool Trainer::run_step() {
 
 void Trainer::finish_epoch() {
   Position& at = state_.position;
-  const PhaseTimer::Seconds phases = timer_.take();
+  const PhaseTimer::Seconds phases = timer_.take();  // waits for the device
+  const double train_seconds = seconds_since(epoch_start_);
   const auto start = Clock::now();
   const EvaluationResult val =
       evaluate(*state_.network, val_batches_, static_cast<int64_t>(split_.val.size()),
@@ -136,6 +136,7 @@ void Trainer::finish_epoch() {
                           epoch_samples_,
                           val,
                           rate,
+                          train_seconds,
                           phases,
                           seconds_since(start),
                           std::exchange(checkpoint_seconds_, 0)};

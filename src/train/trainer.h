@@ -3,6 +3,8 @@
 // decisions.
 #pragma once
 
+#include <chrono>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "base/signals.h"
@@ -33,6 +35,7 @@ class Trainer {
   ExitCode run(const RunDirectory* directory);
 
  private:
+  using Clock = std::chrono::steady_clock;
   enum class Outcome { kEpochDone, kLimitReached, kStopped };
 
   Outcome train_epoch();
@@ -61,6 +64,7 @@ class Trainer {
   TrainStep step_;
   Meter meter_;
   Progress progress_;
+  Clock::time_point epoch_start_;
   double checkpoint_seconds_ = 0;
   int64_t epoch_samples_ = 0;  // in this process; after a resume fewer than the epoch's
 };
