@@ -15,11 +15,12 @@ namespace {
 constexpr int kInternalError = 1;
 
 // Prints the error once for the whole job and ends all ranks. An error that every rank meets is
-// told by rank 0, whose abort ends the others while they wait.
-[[noreturn]] void fail(const std::optional<cifar::World>& world, int code, std::string_view message,
-                       std::string_view where) {
+// told by rank 0, whose abort ends the others while they wait; a held SIGTERM would not.
+[[noreturn]] void fail(const std::optional<cifar::World>& world, cifar::Signals& signals, int code,
+                       std::string_view message, std::string_view where) {
+  signals.release();
   const int rank = world ? world->rank() : 0;
-  if (rank != 0) std::this_thread::sleep_for(std::chrono::seconds(1));
+  if (rank != 0) std::this_thread::sleep_for(std::chrono::seconds(3));
   std::string context(where);
   if (world && world->size() > 1) context += fmt::format(", rank {} on {}", rank, world->host());
   fmt::print(stderr, "cifar-ddp: error: {} [{}]\n", message.substr(0, message.find('\n')), context);
@@ -45,8 +46,8 @@ int main(int argc, char** argv) {
     }
     return static_cast<int>(cifar::run_verb(invocation));
   } catch (const cifar::Error& error) {
-    fail(world, static_cast<int>(error.code()), error.what(), error.where());
+    fail(world, signals, static_cast<int>(error.code()), error.what(), error.where());
   } catch (const std::exception& error) {
-    fail(world, kInternalError, error.what(), "internal error");
+    fail(world, signals, kInternalError, error.what(), "internal error");
   }
 }

@@ -26,6 +26,7 @@ std::string EpochRecord::text() const {
   if (val.samples > 0) {
     text += fmt::format("  val loss {:.4f} accuracy {:.4f}", val.loss, val.accuracy());
   }
+  if (!whole) text += fmt::format("  broken off at step {}", position.step);
   return text + fmt::format("  {:.0f} images/s  {:.1f} s", images_per_second(),
                             train_seconds + validation_seconds);
 }
@@ -46,6 +47,7 @@ std::string EpochRecord::json() const {
   object["seconds_communication"] = seconds(Phase::kCommunication);
   object["seconds_validation"] = validation_seconds;
   object["seconds_checkpoint"] = checkpoint_seconds;
+  if (!whole) object["partial"] = true;
   return object.dump();
 }
 

@@ -1,4 +1,6 @@
-// What is told of an epoch: a line for a person and an object for metrics.jsonl.
+// What is told of an epoch: a line for a person and an object for metrics.jsonl. An epoch that was
+// broken off (--max-steps, a signal) is not validated, and its object says "partial": a resumed run
+// drops that object and writes another at the end of the epoch.
 #pragma once
 
 #include <string>
@@ -10,15 +12,16 @@
 namespace cifar {
 
 struct EpochRecord {
-  int64_t epochs;         // of the run
-  Position position;      // at the end of the epoch, its sums still in it
-  int64_t timed_samples;  // those of the epoch that this process ran
+  bool whole = false;         // trained to its end, and validated
+  int64_t epochs = 0;         // of the run
+  Position position;          // at the end of the epoch, its sums still in it
+  int64_t timed_samples = 0;  // those of the epoch that this process ran
   EvaluationResult val;
-  double learning_rate;  // of the last step
-  double train_seconds;  // by the clock, checkpoints in the middle included, validation not
-  PhaseTimer::Seconds phases;
-  double validation_seconds;
-  double checkpoint_seconds;
+  double learning_rate = 0;  // of the last step
+  double train_seconds = 0;  // by the clock, checkpoints in the middle included, validation not
+  PhaseTimer::Seconds phases = {};
+  double validation_seconds = 0;
+  double checkpoint_seconds = 0;
 
   std::string text() const;
   std::string json() const;

@@ -97,8 +97,9 @@ void RunDirectory::rewind_metrics(int64_t step) const {
   std::string kept;
   for (std::string line; std::getline(lines, line);) {
     const auto object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    // A line that a crash cut off is not JSON; the test's line is written anew.
-    if (!object.is_object() || object.contains("test_loss")) continue;
+    // A line that a crash cut off is not JSON; the lines of the test and of an epoch that was
+    // broken off are written anew.
+    if (!object.is_object() || object.contains("test_loss") || object.contains("partial")) continue;
     if (object.value("step", int64_t{0}) <= step) kept += line + "\n";
   }
   write_file(metrics_file(), kept, ExitCode::kCheckpoint);

@@ -7,7 +7,6 @@
 #include "config/load.h"
 #include "data/sampler.h"
 #include "optim/schedule.h"
-#include "train/epoch_record.h"
 
 namespace cifar {
 namespace {
@@ -61,10 +60,13 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
 ExitCode Trainer::run(const RunDirectory* directory) {
   directory_ = directory;
   while (state_.position.epoch < config_.train.epochs) {
+    if (limit_reached()) return ExitCode::kDone;
     const Outcome outcome = train_epoch();
-    if (outcome == Outcome::kEpochDone) finish_epoch();
-    if (outcome == Outcome::kEpochDone && state_.position.step != config_.run.max_steps) continue;
-    if (outcome != Outcome::kEpochDone) write_checkpoint();
+    if (outcome == Outcome::kEpochDone) {
+      finish_epoch();
+      continue;
+    }
+    break_off_epoch();
     return outcome == Outcome::kStopped ? ExitCode::kStopped : ExitCode::kDone;
   }
   test();
@@ -81,10 +83,15 @@ Trainer::Outcome Trainer::train_epoch() {
     const bool stop = run_step();
     if (stop) return Outcome::kStopped;
     if (at.step_in_epoch == steps_per_epoch_) break;
-    if (at.step == config_.run.max_steps) return Outcome::kLimitReached;
+    if (limit_reached()) return Outcome::kLimitReached;
     if (checkpoint_due()) write_checkpoint();
   }
   return Outcome::kEpochDone;
+}
+
+// By this run, or already by the one that it goes on from.
+bool Trainer::limit_reached() const {
+  return config_.run.max_steps > 0 && state_.position.step >= config_.run.max_steps;
 }
 
 bool Trainer::checkpoint_due() const {
@@ -97,8 +104,7 @@ bool Trainer::checkpoint_due() const {
 bool Trainer::read_due() const {
   const Position& at = state_.position;
   return state_.flat.parameters().is_cpu() || at.step % kDeviceReadInterval == 0 ||
-         at.step_in_epoch == steps_per_epoch_ || at.step == config_.run.max_steps ||
-         checkpoint_due();
+         at.step_in_epoch == steps_per_epoch_ || limit_reached() || checkpoint_due();
 }
 
 // True when the run is to stop here: all ranks see it at the same step.
@@ -123,28 +129,40 @@ bool Trainer::run_step() {
 
 void Trainer::finish_epoch() {
   Position& at = state_.position;
-  const PhaseTimer::Seconds phases = timer_.take();  // waits for the device
-  const double train_seconds = seconds_since(epoch_start_);
+  EpochRecord epoch = trained_part();
   const auto start = Clock::now();
-  const EvaluationResult val =
-      evaluate(*state_.network, val_batches_, static_cast<int64_t>(split_.val.size()),
-               config_.train.validation, precision_, comm_);
-  const double rate = learning_rate_at(config_.schedule, base_learning_rate_, at.step - 1,
-                                       total_steps_, steps_per_epoch_);
-  const EpochRecord epoch{config_.train.epochs,
-                          at,
-                          epoch_samples_,
-                          val,
-                          rate,
-                          train_seconds,
-                          phases,
-                          seconds_since(start),
-                          std::exchange(checkpoint_seconds_, 0)};
+  epoch.val = evaluate(*state_.network, val_batches_, static_cast<int64_t>(split_.val.size()),
+                       config_.train.validation, precision_, comm_);
+  epoch.validation_seconds = seconds_since(start);
+  epoch.whole = true;
+  report(epoch);
+  at = {at.epoch + 1, 0, at.step, 0, 0, 0};
+  write_checkpoint();
+}
+
+void Trainer::break_off_epoch() {
+  report(trained_part());
+  write_checkpoint();
+}
+
+// The epoch as far as it was trained.
+EpochRecord Trainer::trained_part() {
+  EpochRecord epoch;
+  epoch.phases = timer_.take();  // waits for the device
+  epoch.train_seconds = seconds_since(epoch_start_);
+  epoch.epochs = config_.train.epochs;
+  epoch.position = state_.position;
+  epoch.timed_samples = epoch_samples_;
+  epoch.learning_rate = learning_rate_at(config_.schedule, base_learning_rate_,
+                                         state_.position.step - 1, total_steps_, steps_per_epoch_);
+  epoch.checkpoint_seconds = std::exchange(checkpoint_seconds_, 0);
+  return epoch;
+}
+
+void Trainer::report(const EpochRecord& epoch) {
   progress_.clear();
   log_.line(epoch.text());
   record(epoch.json());
-  at = {at.epoch + 1, 0, at.step, 0, 0, 0};
-  write_checkpoint();
 }
 
 void Trainer::test() {

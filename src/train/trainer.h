@@ -13,6 +13,7 @@
 #include "data/batches.h"
 #include "data/cifar10.h"
 #include "data/split.h"
+#include "train/epoch_record.h"
 #include "train/evaluation.h"
 #include "train/meter.h"
 #include "train/phase_timer.h"
@@ -40,9 +41,13 @@ class Trainer {
 
   Outcome train_epoch();
   bool run_step();
+  bool limit_reached() const;
   bool checkpoint_due() const;
   bool read_due() const;
   void finish_epoch();
+  void break_off_epoch();
+  EpochRecord trained_part();
+  void report(const EpochRecord& epoch);
   void test();
   void write_checkpoint();
   void record(const std::string& json) const;

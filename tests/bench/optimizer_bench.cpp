@@ -1,6 +1,8 @@
 // One Adam step over the article's 113,738 parameters on one CPU thread: the fused pass over the
 // flat state, against torch::optim::Adam (a dozen ATen calls for each of the eight tensors).
+#include <ATen/Parallel.h>
 #include <benchmark/benchmark.h>
+#include <torch/optim/adam.h>
 #include <torch/types.h>
 
 #include <vector>
@@ -25,7 +27,7 @@ int64_t total_size(const std::vector<torch::Tensor>& tensors) {
 }
 
 void adam_fused(benchmark::State& state) {
-  torch::set_num_threads(1);
+  at::set_num_threads(1);
   const torch::Tensor parameters = torch::randn(total_size(article_parameters()));
   const torch::Tensor gradients = torch::randn_like(parameters);
   cifar::OptimizerConfig config;
@@ -37,7 +39,7 @@ void adam_fused(benchmark::State& state) {
 BENCHMARK(adam_fused)->Unit(benchmark::kMicrosecond);
 
 void adam_libtorch(benchmark::State& state) {
-  torch::set_num_threads(1);
+  at::set_num_threads(1);
   std::vector<torch::Tensor> parameters = article_parameters();
   for (torch::Tensor& parameter : parameters) {
     parameter.set_requires_grad(true);

@@ -55,8 +55,9 @@ def evaluate(network, images, labels, device, block=500):
     return loss / len(labels), correct / len(labels)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+def parse_options(description):
+    parser = argparse.ArgumentParser(description=description,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=os.environ.get("CIFAR10_DIR"))
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--epochs", type=int, default=20)
@@ -64,19 +65,36 @@ def main():
     parser.add_argument("--max-steps", type=int, default=0, help="stop after so many steps")
     parser.add_argument("--test", action="store_true", help="evaluate on the test split at the end")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=0,
+                        help="article_loop.py: processes that load the data")
     options = parser.parse_args()
+    if not options.data:
+        parser.error("neither --data nor CIFAR10_DIR is given; expected a folder of CIFAR-10")
+    return options
 
-    torch.set_num_threads(options.threads)
+
+def start_ranks(threads):
+    """Joins the ranks that WORLD_SIZE speaks of; returns world, rank, device."""
+    torch.set_num_threads(threads)
     world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
     use_cuda = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if use_cuda else torch.device("cpu")
     if world > 1:
         dist.init_process_group("nccl" if use_cuda else "gloo")
+    return world, rank, device
 
-    images, labels = load(options.data, [f"data_batch_{i}.bin" for i in range(1, 6)])
-    images, labels = images.to(device), labels.to(device)
-    permutation = torch.randperm(len(labels), generator=torch.Generator().manual_seed(42)).to(device)
-    train, val = permutation[:45000], permutation[45000:]
+
+def load_train(folder):
+    """The 50,000 images and labels, and the indices of the train and the val split."""
+    images, labels = load(folder, [f"data_batch_{i}.bin" for i in range(1, 6)])
+    permutation = torch.randperm(len(labels), generator=torch.Generator().manual_seed(42))
+    return images, labels, permutation[:45000], permutation[45000:]
+
+
+def main():
+    options = parse_options(__doc__)
+    world, rank, device = start_ranks(options.threads)
+    images, labels, train, val = (tensor.to(device) for tensor in load_train(options.data))
 
     torch.manual_seed(options.seed)
     network = article_network().to(device, memory_format=torch.channels_last)

@@ -1,0 +1,59 @@
+// The sum of the gradients over the ranks, on the CPU. Alone it measures what the reducer costs one
+// rank, which has nothing to send; under mpirun it measures MPI:
+//
+//   mpirun -np 2 build/micro_bench --benchmark_filter=reduce
+//
+// Iterations are fixed, because all ranks must make the same calls.
+#include <benchmark/benchmark.h>
+#include <torch/types.h>
+
+#include <memory>
+
+#include "bench/article_state.h"
+#include "comm/communicator.h"
+#include "parallel/reducer.h"
+
+namespace {
+
+constexpr int64_t kIterations = 2000;
+constexpr double kTimeout = 60;
+constexpr int64_t kBucketBytes = 256 * 1024;  // as train/step.cpp has it
+
+// Lives as long as the program: MPI starts once in a process.
+cifar::Communicator& communicator() {
+  static const cifar::World world(nullptr, nullptr);
+  static const auto comm =
+      cifar::make_communicator(world.size() > 1 ? "mpi" : "self", world, kTimeout);
+  return *comm;
+}
+
+// All buckets of the article's 113,738 gradients, with no backward pass to hide behind.
+void reduce_article(benchmark::State& state) {
+  cifar::Communicator& comm = communicator();
+  const auto train_state = cifar::article_state();
+  cifar::OverlappedReducer reducer(comm, train_state.flat, kBucketBytes);
+  for (auto _ : state) {
+    reducer.arm();
+    reducer.finish();
+  }
+  state.counters["buckets"] = static_cast<double>(reducer.buckets());
+  state.counters["ranks"] = comm.size();
+}
+BENCHMARK(reduce_article)->Iterations(kIterations)->Unit(benchmark::kMicrosecond)->UseRealTime();
+
+// One all-reduce of so many bytes.
+void reduce_bytes(benchmark::State& state) {
+  cifar::Communicator& comm = communicator();
+  const auto tensor = torch::zeros({state.range(0) / 4});
+  for (auto _ : state) comm.all_reduce_sum(tensor);
+  state.SetBytesProcessed(state.iterations() * state.range(0));
+  state.counters["ranks"] = comm.size();
+}
+BENCHMARK(reduce_bytes)
+    ->RangeMultiplier(16)
+    ->Range(1 << 10, 4 << 20)
+    ->Iterations(kIterations)
+    ->Unit(benchmark::kMicrosecond)
+    ->UseRealTime();
+
+}  // namespace

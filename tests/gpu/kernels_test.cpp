@@ -1,0 +1,85 @@
+// The CUDA kernels against the CPU's loops, which the unit tests check against PyTorch.
+#include <string>
+#include <vector>
+
+#include "gpu/gpu_test.h"
+#include "model/dropout_mask.h"
+#include "optim/optimizer.h"
+#include "unit/small_run.h"
+
+namespace cifar {
+namespace {
+
+class BatchesKernel : public GpuTest {
+ protected:
+  void expect_the_cpus_bits(const AugmentationConfig& config) const {
+    const ImageSet set = random_images(64);
+    Batches on_cpu(std::make_shared<ResidentSet>(set, torch::kCPU), config, true, 42);
+    Batches on_gpu(std::make_shared<ResidentSet>(set, gpu_), config, true, 42);
+    for (int64_t epoch = 0; epoch < 3; ++epoch) {
+      on_cpu.set_order(backwards(64), epoch);
+      on_gpu.set_order(backwards(64), epoch);
+      for (const Range& range : {Range{0, 1}, Range{3, 7}, Range{0, 64}, Range{64, 0}}) {
+        const Batch expected = on_cpu.get(range.first, range.count);
+        const Batch found = on_gpu.get(range.first, range.count);
+        EXPECT_TRUE(torch::equal(found.images.cpu(), expected.images));
+        EXPECT_TRUE(torch::equal(found.labels.cpu(), expected.labels));
+        EXPECT_TRUE(torch::equal(found.samples.cpu(), expected.samples));
+      }
+    }
+  }
+};
+
+TEST_F(BatchesKernel, GivesTheCpusBits) {
+  expect_the_cpus_bits({});
+  expect_the_cpus_bits({.flip = true});
+  expect_the_cpus_bits({.crop_padding = 4});
+  expect_the_cpus_bits({.flip = true,
+                        .crop_padding = 40,
+                        .mean = {0.4914, 0.4822, 0.4465},
+                        .std = {0.247, 0.2435, 0.2616}});
+}
+
+// One element, one block, and more elements than all threads together.
+TEST_F(GpuTest, OptimizerKernelsDoWhatTheCpuDoes) {
+  for (const std::string name : {"adam", "adamw", "sgd"}) {
+    for (const int64_t size : {1, 33, 4096 * 256 + 5}) {
+      SCOPED_TRACE(name + " with " + std::to_string(size) + " parameters");
+      OptimizerConfig config;
+      config.name = name;
+      config.weight_decay = 0.01;
+      config.momentum = 0.9;
+      config.nesterov = true;
+      torch::manual_seed(1);
+      const auto expected = torch::randn({size});
+      const auto found = expected.to(gpu_);
+      const auto on_cpu = make_optimizer(config, expected);
+      const auto on_gpu = make_optimizer(config, found);
+      for (int64_t step = 0; step < 5; ++step) {
+        const auto gradients = torch::randn({size});
+        on_cpu->step(expected, gradients, 0.01);
+        on_gpu->step(found, gradients.to(gpu_), 0.01);
+      }
+      EXPECT_TRUE(torch::allclose(found.cpu(), expected, 1e-5, 1e-6));
+      for (size_t i = 0; i < on_cpu->state().size(); ++i) {
+        EXPECT_TRUE(torch::allclose(on_gpu->state()[i].second.cpu(), on_cpu->state()[i].second,
+                                    1e-5, 1e-6));
+      }
+    }
+  }
+}
+
+TEST_F(GpuTest, DropoutMasksAreTheCpusBits) {
+  const auto samples = torch::tensor({5, 17, 49999, 0}, torch::kInt32);
+  for (const int64_t elements : {1, 10, 2048, 32 * 32 * 32}) {
+    const auto expected = torch::empty({4, elements});
+    const auto found = torch::empty({4, elements}, gpu_);
+    const DropoutKey key{uint64_t{42} << 32 | 7, 3 * 256 + 7, 0.3f};
+    fill_dropout_mask(key, samples, expected);
+    fill_dropout_mask(key, samples.to(gpu_), found);
+    EXPECT_TRUE(torch::equal(found.cpu(), expected)) << elements;
+  }
+}
+
+}  // namespace
+}  // namespace cifar

@@ -1,0 +1,181 @@
+// Training steps and evaluation on a GPU: against plain autograd on the CPU, without the host
+// waiting, and with the same bits after a resume.
+#include <string>
+#include <vector>
+
+#include "gpu/gpu_test.h"
+#include "train/checkpoint.h"
+#include "train/evaluation.h"
+#include "train/meter.h"
+#include "unit/small_run.h"
+
+#if CIFAR_HAS_CUDA
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAFunctions.h>
+#endif
+
+namespace cifar {
+namespace {
+
+const std::vector<std::string> kLayers = {"conv 16",      "relu",     "pool max 2",     "conv 32",
+                                          "batch-norm",   "relu",     "pool average 2", "flatten",
+                                          "dropout 0.25", "linear 10"};
+
+class StepTest : public GpuTest {
+ protected:
+  static Config config(const std::string& precision = "fp32") {
+    Config config = small_config(kLayers);
+    config.train.precision = precision;
+    return config;
+  }
+
+  // One step's gradients within `tolerance` of each tensor's largest element.
+  void expect_gradients(const std::string& precision, double tolerance) const {
+    const ImageSet set = random_images(64);
+    const Config recipe = config(precision);
+    const ExpectedStep expected = expected_step(recipe, set, backwards(64), 64);
+    TrainState state(recipe, gpu_);
+    const auto comm = communicator("self");
+    Precision(precision, gpu_).apply();
+    Stepper(recipe, set, backwards(64), state, *comm, gpu_).run({0, 64});
+    for (size_t i = 0; i < expected.gradients.size(); ++i) {
+      const FlatEntry& entry = state.flat.parameter_entries()[i];
+      // A bias before batch-norm has no gradient but what rounding leaves.
+      if (entry.name == "3.bias") continue;
+      expect_near(entry.tensor.grad(), expected.gradients[i], tolerance, entry.name);
+    }
+    EXPECT_NEAR(state.flat.metrics()[0].item<double>(), expected.loss, tolerance * expected.loss);
+  }
+};
+
+TEST_F(StepTest, Fp32IsTheCpusGradient) {
+  expect_gradients("fp32", 5e-4);
+}
+
+TEST_F(StepTest, Tf32ComesClose) {
+  expect_gradients("tf32", 2e-2);
+}
+
+TEST_F(StepTest, Bf16ComesClose) {
+  expect_gradients("bf16", 1e-1);
+}
+
+TEST_F(StepTest, ManyShardsAreTheWholeBatch) {
+  const ImageSet set = random_images(16);
+  Config recipe = small_config({"conv 8", "relu", "pool max 2", "flatten", "linear 10"});
+  const ExpectedStep expected = expected_step(recipe, set, backwards(16), 16);
+  const auto comm = communicator("self");
+  for (const int64_t shards : {1, 3, 20}) {
+    recipe.train.shards = shards;
+    TrainState state(recipe, gpu_);
+    Stepper(recipe, set, backwards(16), state, *comm, gpu_).run({0, 16});
+    expect_step(state.flat, expected, 5e-4);
+  }
+}
+
+TEST_F(StepTest, NcclWithOneRankChangesNoBit) {
+  const ImageSet set = random_images(64);
+  std::vector<std::string> hashes;
+  for (const std::string kind : {"self", "nccl"}) {
+    const auto comm = communicator(kind);
+    TrainState state(config(), gpu_);
+    broadcast(state, *comm);
+    Stepper stepper(config(), set, backwards(64), state, *comm, gpu_);
+    for (int64_t step = 0; step < 4; ++step) stepper.run({16 * step, 16});
+    comm->barrier();
+    hashes.push_back(state.flat.hash());
+  }
+  EXPECT_EQ(hashes[1], hashes[0]);
+}
+
+TEST_F(StepTest, NcclTakesEveryTypeOfTheContract) {
+  const auto comm = communicator("nccl");
+  for (const auto type : {torch::kFloat32, torch::kFloat64, torch::kInt64, torch::kUInt8}) {
+    const auto tensor = torch::arange(100, torch::TensorOptions(type).device(gpu_));
+    const auto expected = tensor.clone();
+    comm->all_reduce_sum(tensor);
+    comm->broadcast(tensor, 0);
+    EXPECT_TRUE(torch::equal(tensor, expected)) << c10::toString(type);
+  }
+}
+
+#if CIFAR_HAS_CUDA
+// While it lives, LibTorch throws where the host would wait for the device.
+class NoHostWait {
+ public:
+  NoHostWait() {
+    c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_ERROR);
+  }
+  ~NoHostWait() {
+    c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_DISABLED);
+  }
+};
+
+TEST_F(StepTest, AStepNeitherWaitsNorAllocates) {
+  const ImageSet set = random_images(160);
+  for (const std::string kind : {"self", "nccl"}) {
+    for (const std::string precision : {"fp32", "bf16"}) {
+      SCOPED_TRACE(kind + " " + precision);
+      const auto comm = communicator(kind);
+      TrainState state(config(precision), gpu_);
+      Stepper stepper(config(precision), set, backwards(160), state, *comm, gpu_);
+      Meter meter(state.flat);
+      int64_t steps = 0;
+      const auto step = [&] {
+        stepper.run({16 * (steps % 10), 16});
+        meter.add(++steps, 16);
+      };
+      for (int i = 0; i < 5; ++i) step();  // warm-up
+      torch::cuda::synchronize();
+      const auto allocations = [&] {
+        return c10::cuda::CUDACachingAllocator::getDeviceStats(gpu_.index()).num_device_alloc;
+      };
+      const int64_t before = allocations();
+      {
+        const NoHostWait no_wait;
+        for (int i = 0; i < 10; ++i) step();
+      }
+      EXPECT_EQ(allocations(), before);
+      Position position;
+      meter.read(position);
+      EXPECT_GT(position.loss_sum, 0);
+    }
+  }
+}
+#endif
+
+TEST_F(StepTest, AResumeGivesTheBitsOfTheUninterruptedRun) {
+  const ImageSet set = random_images(96);
+  const auto comm = communicator("self");
+  const auto run = [&](TrainState& state, int64_t first, int64_t last) {
+    Stepper stepper(config(), set, backwards(96), state, *comm, gpu_);
+    for (int64_t step = first; step < last; ++step) stepper.run({16 * step, 16});
+  };
+  TrainState whole(config(), gpu_), half(config(), gpu_), resumed(config(), gpu_);
+  run(whole, 0, 6);
+  run(half, 0, 3);
+  const std::string bytes = serialize(take_checkpoint(half, "", "adam"));
+  restore(deserialize(bytes, "file"), "file", "adam", resumed);
+  EXPECT_EQ(resumed.flat.hash(), half.flat.hash());
+  run(resumed, 3, 6);
+  EXPECT_EQ(resumed.flat.hash(), whole.flat.hash());
+}
+
+TEST_F(StepTest, EvaluationIsTheCpus) {
+  const ImageSet set = random_images(777);
+  const auto network = make_network(config());
+  const auto result = [&](torch::Device device) {
+    Batches batches(std::make_shared<ResidentSet>(set, device), {}, false, 0);
+    batches.set_order(backwards(777), 0);
+    network->to(device);
+    return evaluate(*network, batches, 777, "sharded", Precision("fp32", device),
+                    *communicator("self"));
+  };
+  const EvaluationResult expected = result(torch::kCPU), found = result(gpu_);
+  EXPECT_EQ(found.samples, 777);
+  EXPECT_NEAR(found.loss, expected.loss, 1e-5 * expected.loss);
+  EXPECT_NEAR(found.correct, expected.correct, 1);  // two equal logits may change places
+}
+
+}  // namespace
+}  // namespace cifar

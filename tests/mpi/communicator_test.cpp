@@ -1,0 +1,224 @@
+// The communicator's contract, on real ranks, against closed forms.
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/files.h"
+#include "base/hash.h"
+#include "mpi/mpi_test.h"
+#include "unit/refusal.h"
+#include "unit/temp_folder.h"
+
+namespace cifar {
+namespace {
+
+using CommunicatorTest = MpiTest;
+using WorldTest = MpiTest;  // what no device matters to
+using testing::HasSubstr;
+
+const int64_t kSizes[] = {0, 1, 7, 1000, 113'738, 1 << 20};
+const torch::ScalarType kTypes[] = {torch::kFloat32, torch::kFloat64, torch::kInt64, torch::kUInt8};
+
+// 0 1 2 3 4 0 1 2 ...
+torch::Tensor pattern(int64_t size, torch::TensorOptions options) {
+  return (torch::arange(size, torch::kInt64) % 5).to(options);
+}
+
+// Rank r gives r + pattern: the sum is P (P - 1) / 2 + P pattern, exact in every type.
+TEST_P(CommunicatorTest, AllReduceSumsOverRanks) {
+  const auto comm = communicator();
+  for (const auto type : kTypes) {
+    for (const int64_t size_now : kSizes) {
+      SCOPED_TRACE(testing::Message() << size_now << " of " << c10::toString(type));
+      const auto options = torch::TensorOptions(type).device(device());
+      const auto tensor = pattern(size_now, options) + rank();
+      comm->all_reduce_sum(tensor);
+      const auto expected = pattern(size_now, options) * size() + size() * (size() - 1) / 2;
+      EXPECT_TRUE(torch::equal(tensor, expected));
+    }
+  }
+}
+
+TEST_P(CommunicatorTest, SeveralSumsMayBeUnderWayAtOnce) {
+  const auto comm = communicator();
+  std::vector<torch::Tensor> tensors;
+  for (int k = 0; k < 20; ++k) {
+    tensors.push_back(torch::full({kSizes[k % 5]}, k + rank() + 1.0, device()));
+    comm->start_all_reduce_sum(tensors.back());
+  }
+  comm->finish();
+  for (int k = 0; k < 20; ++k) {
+    const double expected = size() * (k + 1.0) + size() * (size() - 1) / 2;
+    EXPECT_TRUE(torch::equal(tensors[k], torch::full_like(tensors[k], expected))) << k;
+  }
+  comm->finish();  // nothing left to wait for
+}
+
+TEST_P(CommunicatorTest, SumsASliceAndLeavesTheRest) {
+  const auto whole = torch::ones({100}, device());
+  communicator()->all_reduce_sum(whole.narrow(0, 30, 20));
+  const auto expected = torch::ones({100}, device());
+  expected.narrow(0, 30, 20).fill_(size());
+  EXPECT_TRUE(torch::equal(whole, expected));
+}
+
+// Sums that rounding makes depend on their order; all ranks must hold the same all the same.
+TEST_P(CommunicatorTest, AllRanksEndWithTheSameBits) {
+  const auto comm = communicator();
+  torch::manual_seed(rank());
+  for (const int64_t size_now : kSizes) {
+    const auto tensor = torch::randn({size_now}).to(device());
+    comm->all_reduce_sum(tensor);
+    const auto host = tensor.cpu();
+    const auto* bytes = static_cast<const char*>(host.const_data_ptr());
+    const auto hashes = world->gather(hash_of({bytes, host.nbytes()}));
+    EXPECT_THAT(hashes, testing::Each(hashes[0]));
+  }
+}
+
+TEST_P(CommunicatorTest, BroadcastBringsTheRootsTensor) {
+  const auto comm = communicator();
+  for (int root = 0; root < size(); ++root) {
+    for (const auto type : kTypes) {
+      for (const int64_t size_now : kSizes) {
+        const auto options = torch::TensorOptions(type).device(device());
+        const auto tensor = pattern(size_now, options) + 10 * rank();
+        comm->broadcast(tensor, root);
+        EXPECT_TRUE(torch::equal(tensor, pattern(size_now, options) + 10 * root));
+      }
+    }
+  }
+}
+
+TEST_P(WorldTest, RefusesTypesThatItDoesNotSum) {
+  const auto comm = communicator();
+  EXPECT_THAT(
+      refusal(ExitCode::kUsage, [&] { comm->all_reduce_sum(torch::ones({3}, torch::kInt32)); }),
+      HasSubstr("Int; expected float32"));
+  EXPECT_ANY_THROW(comm->all_reduce_sum(torch::ones({3, 4}).t()));
+  comm->finish();
+}
+
+// Nobody leaves the barrier before the last, who leaves a file behind, has come.
+TEST_P(WorldTest, BarrierWaitsForAll) {
+  const TempFolder mine;
+  const std::string folder = world->gather(mine.path())[0];
+  const auto comm = communicator();
+  for (int last = 0; last < size(); ++last) {
+    const std::string file = folder + "/" + std::to_string(last);
+    if (rank() == last) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      write_file(file, "", ExitCode::kData);
+    }
+    comm->barrier();
+    EXPECT_TRUE(std::filesystem::exists(file)) << last;
+  }
+  comm->barrier();  // rank 0 removes the folder
+}
+
+TEST_P(WorldTest, GatherBringsTheTextsByRank) {
+  const auto texts = world->gather("rank " + std::to_string(rank()));
+  ASSERT_EQ(texts.size(), static_cast<size_t>(size()));
+  for (int other = 0; other < size(); ++other) {
+    EXPECT_EQ(texts[other], "rank " + std::to_string(other));
+  }
+  EXPECT_EQ(world->gather(std::string(300, 'x'))[0], std::string(255, 'x'));
+  EXPECT_EQ(world->gather("")[0], "");
+}
+
+TEST_P(WorldTest, ThisMachineIsOneHost) {
+  EXPECT_EQ(world->local_size(), size());
+  EXPECT_EQ(world->local_rank(), rank());
+  EXPECT_GE(world->cores(), 1);
+  EXPECT_THAT(world->gather(world->host()), testing::Each(world->host()));
+}
+
+// The last rank takes part only once all others have given up waiting, which each of them tells by
+// a file. Then it makes up for it, so that later tests find nothing under way.
+class DeadlineTest : public MpiTest {
+ protected:
+  static constexpr double kShort = 0.2;
+
+  void SetUp() override {
+    MpiTest::SetUp();
+    if (IsSkipped()) return;
+    if (size() == 1) GTEST_SKIP() << "one rank waits for nobody";
+    folder_ = world->gather(mine_.path())[0];
+  }
+  void TearDown() override {
+    if (!folder_.empty()) communicator()->barrier();
+  }
+
+  bool late() const { return rank() == size() - 1; }
+
+  void await_the_others() const {
+    for (int other = 0; other < size() - 1; ++other) {
+      while (!std::filesystem::exists(folder_ + "/" + std::to_string(other))) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      }
+    }
+  }
+
+  template <typename Call>
+  void expect_given_up(const std::string& operation, const Call& call) const {
+    EXPECT_THAT(refusal(ExitCode::kPeerLost, call),
+                HasSubstr(operation + ": not done after 0.2 s; expected all " +
+                          std::to_string(size()) + " ranks"));
+    write_file(folder_ + "/" + std::to_string(rank()), "", ExitCode::kData);
+  }
+
+  TempFolder mine_;
+  std::string folder_;
+};
+
+TEST_P(DeadlineTest, AnAllReduceGivesUpAndCanStillBeFinished) {
+  const auto comm = communicator(kShort);
+  const auto tensor = torch::full({1000}, rank() + 1.0, device());
+  if (late()) {
+    await_the_others();
+    communicator()->all_reduce_sum(tensor);
+  } else {
+    comm->start_all_reduce_sum(tensor);
+    expect_given_up("all-reduce", [&] { comm->finish(); });
+    for (bool done = false; !done;) {
+      try {
+        comm->finish();
+        done = true;
+      } catch (const Error&) {
+      }
+    }
+  }
+  EXPECT_TRUE(torch::equal(tensor, torch::full_like(tensor, size() * (size() + 1) / 2)));
+}
+
+TEST_P(DeadlineTest, ABarrierGivesUp) {
+  if (late()) {
+    await_the_others();
+    communicator()->barrier();
+  } else {
+    expect_given_up("barrier", [&] { communicator(kShort)->barrier(); });
+  }
+}
+
+TEST_P(DeadlineTest, ABroadcastGivesUp) {
+  const auto tensor = torch::ones({1000}, device());  // outlives the late broadcast
+  if (late()) {
+    await_the_others();
+    communicator()->broadcast(tensor, size() - 1);
+  } else {
+    expect_given_up("broadcast", [&] { communicator(kShort)->broadcast(tensor, size() - 1); });
+  }
+  communicator()->barrier();
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, CommunicatorTest, testing::Values(torch::kCPU, torch::kCUDA),
+                         device_name);
+INSTANTIATE_TEST_SUITE_P(Devices, WorldTest, testing::Values(torch::kCPU), device_name);
+INSTANTIATE_TEST_SUITE_P(Devices, DeadlineTest, testing::Values(torch::kCPU, torch::kCUDA),
+                         device_name);
+
+}  // namespace
+}  // namespace cifar

@@ -1,0 +1,88 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+
+#include "base/files.h"
+#include "refusal.h"
+#include "temp_folder.h"
+
+namespace cifar {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+constexpr ExitCode kCode = ExitCode::kCheckpoint;
+
+std::string many_bytes() {
+  std::string bytes(300'000, '\0');
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 7 >> 3);
+  return bytes;
+}
+
+TEST(WriteFile, ReadFileBringsTheBytesBack) {
+  const TempFolder folder;
+  for (const std::string& bytes : {std::string(), std::string("a\0b\n", 4), many_bytes()}) {
+    write_file(folder / "file", bytes, kCode);
+    EXPECT_EQ(read_file(folder / "file", kCode), bytes);
+  }
+  EXPECT_FALSE(fs::exists(folder / "file.part"));
+}
+
+TEST(WriteFile, ReplacesTheOldFileWhole) {
+  const TempFolder folder;
+  write_file(folder / "file", many_bytes(), kCode);
+  write_file(folder / "file", "short", kCode);
+  EXPECT_EQ(read_file(folder / "file", kCode), "short");
+}
+
+// PATH.part leads to a device that is always full.
+TEST(WriteFile, OnAFullDiskTheOldFileSurvives) {
+  const TempFolder folder;
+  write_file(folder / "file", "old", kCode);
+  fs::create_symlink("/dev/full", folder / "file.part");
+  const std::string message =
+      refusal(kCode, [&] { write_file(folder / "file", many_bytes(), kCode); });
+  EXPECT_THAT(message, HasSubstr(folder / "file"));
+  EXPECT_THAT(message, HasSubstr("No space left on device"));
+  EXPECT_EQ(read_file(folder / "file", kCode), "old");
+  EXPECT_FALSE(fs::exists(fs::symlink_status(folder / "file.part")));
+}
+
+TEST(WriteFile, AFolderInPlaceOfTheFileIsLeftAlone) {
+  const TempFolder folder;
+  make_folder(folder / "file/inner", kCode);
+  EXPECT_THAT(refusal(kCode, [&] { write_file(folder / "file", "new", kCode); }),
+              HasSubstr("Is a directory"));
+  EXPECT_TRUE(fs::is_directory(folder / "file/inner"));
+  EXPECT_FALSE(fs::exists(folder / "file.part"));
+}
+
+TEST(WriteFile, NamesAMissingFolder) {
+  const TempFolder folder;
+  EXPECT_THAT(refusal(kCode, [&] { write_file(folder / "none/file", "new", kCode); }),
+              HasSubstr("none/file: No such file or directory"));
+}
+
+TEST(ReadFile, NamesTheFileAndTheSystemsReason) {
+  const TempFolder folder;
+  EXPECT_THAT(refusal(ExitCode::kData, [&] { read_file(folder / "none", ExitCode::kData); }),
+              HasSubstr("none: No such file or directory; expected a readable file"));
+  EXPECT_THAT(refusal(ExitCode::kData, [&] { read_file(folder.path(), ExitCode::kData); }),
+              HasSubstr("Is a directory"));
+}
+
+TEST(MakeFolder, MakesParentsAndIsContentWithWhatIsThere) {
+  const TempFolder folder;
+  make_folder(folder / "a/b/c", kCode);
+  make_folder(folder / "a/b/c", kCode);
+  EXPECT_TRUE(fs::is_directory(folder / "a/b/c"));
+  write_file(folder / "a/file", "", kCode);
+  EXPECT_THAT(refusal(kCode, [&] { make_folder(folder / "a/file/d", kCode); }),
+              HasSubstr("a/file/d: Not a directory"));
+}
+
+}  // namespace
+}  // namespace cifar

@@ -1,0 +1,193 @@
+// Bucketed sums against closed forms, with ranks as threads.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "parallel/reducer.h"
+#include "base/range.h"
+#include "thread_communicator.h"
+
+namespace cifar {
+namespace {
+
+// Parameters "0", "1", ... of the given sizes; the loss is sum_k sum_i factor * (k + 1) * p_k[i],
+// so that its gradient is factor * (k + 1) everywhere.
+struct Parameters : torch::nn::Module {
+  explicit Parameters(const std::vector<int64_t>& sizes) {
+    for (const int64_t size : sizes) {
+      tensors.push_back(register_parameter(std::to_string(tensors.size()), torch::zeros({size})));
+    }
+  }
+  torch::Tensor loss(double factor) const {
+    auto sum = torch::zeros({});
+    for (size_t k = 0; k < tensors.size(); ++k) {
+      sum = sum + factor * static_cast<double>(k + 1) * tensors[k].sum();
+    }
+    return sum;
+  }
+  std::vector<torch::Tensor> tensors;
+};
+
+void expect_gradients(const FlatState& state, double factor) {
+  for (size_t k = 0; k < state.parameter_entries().size(); ++k) {
+    const auto gradient = state.parameter_entries()[k].tensor.grad();
+    const double expected = factor * static_cast<double>(k + 1);
+    EXPECT_TRUE(torch::equal(gradient, torch::full_like(gradient, expected))) << k;
+  }
+}
+
+const std::vector<std::vector<int64_t>> kSizes = {
+    {1}, {7}, {1000}, {1, 7, 1000}, {1000, 1000, 1, 7, 64}, {16, 16, 16, 16}};
+
+// Rank r contributes the factor r + 1: all together size (size + 1) / 2.
+TEST(OverlappedReducer, GivesTheClosedFormForAnySizesRanksAndBuckets) {
+  for (const auto& sizes : kSizes) {
+    for (int ranks = 1; ranks <= 4; ++ranks) {
+      for (const int64_t bucket_bytes : {1, 256, 5000, 1 << 20}) {
+        run_ranks(ranks, [&](Communicator& comm) {
+          Parameters parameters(sizes);
+          const FlatState state(parameters, torch::kCPU);
+          OverlappedReducer reducer(comm, state, bucket_bytes);
+          for (int step = 0; step < 2; ++step) {
+            state.reduced().zero_();
+            state.metrics().fill_(comm.rank());
+            reducer.arm();
+            parameters.loss(comm.rank() + 1).backward();
+            reducer.finish();
+            expect_gradients(state, ranks * (ranks + 1) / 2);
+            EXPECT_EQ(state.metrics()[1].item<float>(), ranks * (ranks - 1) / 2);
+          }
+        });
+      }
+    }
+  }
+}
+
+TEST(OverlappedReducer, ReducesAllBackwardPassesOfAStepWithTheLast) {
+  run_ranks(3, [](Communicator& comm) {
+    Parameters parameters({7, 1000, 3});
+    const FlatState state(parameters, torch::kCPU);
+    OverlappedReducer reducer(comm, state, 64);
+    state.reduced().zero_();
+    // Rank r runs r + 1 passes, as a rank with r + 1 shards would.
+    for (int pass = 0; pass <= comm.rank(); ++pass) {
+      if (pass == comm.rank()) reducer.arm();
+      parameters.loss(1).backward();
+    }
+    reducer.finish();
+    expect_gradients(state, 1 + 2 + 3);
+  });
+}
+
+TEST(OverlappedReducer, ARankWithoutSamplesTakesPart) {
+  run_ranks(3, [](Communicator& comm) {
+    Parameters parameters({7, 1000, 3});
+    const FlatState state(parameters, torch::kCPU);
+    OverlappedReducer reducer(comm, state, 64);
+    for (int step = 0; step < 3; ++step) {
+      const bool idle = comm.rank() == step;
+      state.reduced().zero_();
+      if (!idle) {
+        reducer.arm();
+        parameters.loss(1).backward();
+      }
+      reducer.finish();
+      expect_gradients(state, 2);
+    }
+  });
+}
+
+// A world of one that notes what is started, and when.
+class Recorder : public Communicator {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  std::string name() const override { return "recorder"; }
+  void start_all_reduce_sum(torch::Tensor tensor) override { started.push_back(tensor); }
+  void finish() override { started_before_finish = started.size(); }
+  void broadcast(torch::Tensor, int) override {}
+  void barrier() override {}
+
+  std::vector<torch::Tensor> started;
+  size_t started_before_finish = 0;
+};
+
+// Where each started slice begins and ends, in elements from the start of the flat tensor.
+std::vector<Range> ranges(const Recorder& recorder, const FlatState& state) {
+  std::vector<Range> found;
+  for (const auto& tensor : recorder.started) {
+    found.push_back({tensor.storage_offset() - state.reduced().storage_offset(), tensor.numel()});
+  }
+  return found;
+}
+
+TEST(OverlappedReducer, BucketsTileTheFlatTensorFromItsEnd) {
+  for (const auto& sizes : kSizes) {
+    Parameters parameters(sizes);
+    const FlatState state(parameters, torch::kCPU);
+    Recorder recorder;
+    OverlappedReducer reducer(recorder, state, 1);
+    EXPECT_EQ(reducer.buckets(), static_cast<int64_t>(sizes.size()));
+    reducer.arm();
+    parameters.loss(1).backward();
+    EXPECT_EQ(recorder.started.size(), sizes.size()) << "all start during backward";
+    reducer.finish();
+    int64_t end = state.reduced().numel();
+    for (const Range& range : ranges(recorder, state)) {
+      EXPECT_EQ(range.end(), end);
+      end = range.first;
+    }
+    EXPECT_EQ(end, 0);
+  }
+}
+
+// Only the first parameter takes part in the loss: its bucket is last in order and waits.
+TEST(OverlappedReducer, TheOrderDoesNotDependOnTheOrderOfGradients) {
+  Parameters parameters({16, 16, 16});
+  const FlatState state(parameters, torch::kCPU);
+  Recorder recorder;
+  OverlappedReducer reducer(recorder, state, 1);
+  reducer.arm();
+  parameters.tensors[0].sum().backward();
+  EXPECT_TRUE(recorder.started.empty());
+  reducer.finish();
+  const auto found = ranges(recorder, state);
+  ASSERT_EQ(found.size(), 3u);
+  EXPECT_GT(found[0].first, found[1].first);
+  EXPECT_GT(found[1].first, found[2].first);
+}
+
+TEST(OverlappedReducer, AnUnarmedBackwardStartsNothing) {
+  Parameters parameters({16, 16});
+  const FlatState state(parameters, torch::kCPU);
+  Recorder recorder;
+  OverlappedReducer reducer(recorder, state, 1);
+  parameters.loss(1).backward();
+  EXPECT_TRUE(recorder.started.empty());
+}
+
+TEST(OverlappedReducer, LeavesNothingBehindWhenItIsGone) {
+  Parameters parameters({16, 16});
+  const FlatState state(parameters, torch::kCPU);
+  Recorder recorder;
+  { OverlappedReducer reducer(recorder, state, 1); }
+  parameters.loss(1).backward();
+  EXPECT_TRUE(recorder.started.empty());
+}
+
+TEST(OverlappedReducer, BucketBytesBoundTheNumberOfBuckets) {
+  Parameters parameters({1024, 1024, 1024, 1024});
+  const FlatState state(parameters, torch::kCPU);
+  Recorder recorder;
+  const auto buckets = [&](int64_t bytes) {
+    return OverlappedReducer(recorder, state, bytes).buckets();
+  };
+  EXPECT_EQ(buckets(4096), 4);
+  EXPECT_EQ(buckets(8192), 2);
+  EXPECT_EQ(buckets(1 << 20), 1);
+}
+
+}  // namespace
+}  // namespace cifar

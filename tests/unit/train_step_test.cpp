@@ -1,0 +1,115 @@
+// One step on ranks as threads against one whole-batch backward by plain autograd.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <vector>
+
+#include "small_run.h"
+#include "thread_communicator.h"
+#include "train/step.h"
+
+namespace cifar {
+namespace {
+
+constexpr double kTolerance = 1e-5;
+
+// Dropout included: its mask does not depend on how the batch falls to ranks.
+const std::vector<std::string> kLayers = {
+    "conv 6",    "relu",           "pool max 2", "conv 8 stride 2",
+    "relu",      "pool average 2", "flatten",    "dropout 0.25",
+    "linear 12", "relu",           "linear 10"};
+const std::vector<std::string> kWithBatchNorm = {
+    "conv 4 stride 2 no-bias", "batch-norm", "relu", "pool max 4", "flatten", "linear 10"};
+
+std::vector<std::unique_ptr<TrainState>> states(const Config& config, int ranks) {
+  std::vector<std::unique_ptr<TrainState>> found;
+  for (int rank = 0; rank < ranks; ++rank) {
+    found.push_back(std::make_unique<TrainState>(config, torch::kCPU));
+  }
+  return found;
+}
+
+TEST(TrainStep, GradientAndMetricsAreTheWholeBatchs) {
+  const ImageSet set = random_images(16);
+  const auto order = backwards(16);
+  for (const int64_t samples : {1, 2, 7, 16}) {
+    Config config = small_config(kLayers);
+    const ExpectedStep expected = expected_step(config, set, order, samples);
+    for (int ranks = 1; ranks <= 3; ++ranks) {
+      for (const int64_t shards : {0, 1, 2, 5, 8}) {
+        SCOPED_TRACE(testing::Message()
+                     << samples << " samples, " << ranks << " ranks, " << shards << " shards");
+        config.train.shards = shards;
+        const auto state = states(config, ranks);
+        run_ranks(ranks, [&](Communicator& comm) {
+          Stepper stepper(config, set, order, *state[comm.rank()], comm);
+          stepper.run({0, samples});
+        });
+        for (const auto& one : state) expect_step(one->flat, expected, kTolerance);
+      }
+    }
+  }
+}
+
+TEST(TrainStep, BatchNormNormalisesEachShardAndAveragesTheStatistics) {
+  const ImageSet set = random_images(16);
+  const auto order = backwards(16);
+  Config config = small_config(kWithBatchNorm);
+  for (const int64_t shards : {1, 2, 3}) {
+    for (const int64_t samples : {2, 7, 16}) {
+      config.train.shards = shards;
+      const ExpectedStep expected = expected_step(config, set, order, samples, shards);
+      for (int ranks = 1; ranks <= 3; ++ranks) {
+        SCOPED_TRACE(testing::Message()
+                     << samples << " samples, " << ranks << " ranks, " << shards << " shards");
+        const auto state = states(config, ranks);
+        run_ranks(ranks, [&](Communicator& comm) {
+          Stepper(config, set, order, *state[comm.rank()], comm).run({0, samples});
+        });
+        for (const auto& one : state) expect_step(one->flat, expected, kTolerance);
+      }
+    }
+  }
+}
+
+TEST(TrainStep, RanksKeepTheSameBits) {
+  const ImageSet set = random_images(40);
+  Config config = small_config(kWithBatchNorm);
+  config.augmentation.flip = true;
+  const auto state = states(config, 3);
+  run_ranks(3, [&](Communicator& comm) {
+    Stepper stepper(config, set, backwards(40), *state[comm.rank()], comm);
+    for (int64_t step = 0; step < 3; ++step) stepper.run({16 * step, step < 2 ? 16 : 8});
+  });
+  EXPECT_EQ(state[1]->flat.hash(), state[0]->flat.hash());
+  EXPECT_EQ(state[2]->flat.hash(), state[0]->flat.hash());
+}
+
+TEST(TrainStep, UpdatesWithTheLearningRateOfThePlan) {
+  const ImageSet set = random_images(16);
+  Config config = small_config(kLayers);
+  config.optimizer.name = "sgd";
+  const auto state = states(config, 1);
+  const auto before = state[0]->flat.parameters().clone();
+  run_ranks(1, [&](Communicator& comm) {
+    Stepper(config, set, backwards(16), *state[0], comm).run({0, 16}, 0.5);
+  });
+  const auto expected = before - 0.5 * state[0]->flat.gradients();
+  EXPECT_TRUE(torch::allclose(state[0]->flat.parameters(), expected, 1e-6, 1e-7));
+}
+
+TEST(TrainStep, CountsTheRanksThatWereAskedToStop) {
+  const ImageSet set = random_images(16);
+  const Config config = small_config(kLayers);
+  const auto state = states(config, 3);
+  run_ranks(3, [&](Communicator& comm) {
+    Stepper stepper(config, set, backwards(16), *state[comm.rank()], comm);
+    stepper.run({0, 2}, 0.001, comm.rank() != 1);  // rank 2 has no sample
+    EXPECT_EQ(state[comm.rank()]->flat.metrics()[2].item<float>(), 2);
+    stepper.run({0, 2});
+    EXPECT_EQ(state[comm.rank()]->flat.metrics()[2].item<float>(), 0);
+  });
+}
+
+}  // namespace
+}  // namespace cifar
