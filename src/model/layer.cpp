@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "model/dropout_mask.h"
 #include "model/layer_text.h"
+#include "model/pool_relu.h"
 
 namespace cifar {
 namespace {
@@ -93,11 +94,18 @@ class MaxPool : public Layer {
   MaxPool(Shape output, Window window) : Layer(LayerKind::kMaxPool, output), window_(window) {}
 
   torch::Tensor forward(torch::Tensor input, const Pass&) override {
-    return torch::max_pool2d(input, window_.kernel, window_.stride);
+    if (relu_ && can_pool_relu(input, window_.kernel, window_.stride)) {
+      return pool_relu(input, window_.kernel);
+    }
+    const auto pooled = torch::max_pool2d(input, window_.kernel, window_.stride);
+    return relu_ ? torch::relu(pooled) : pooled;
   }
+
+  bool absorb_relu() override { return relu_ = true; }
 
  private:
   Window window_;
+  bool relu_ = false;
 };
 
 // Average or sum over the window: the average times `factor`.

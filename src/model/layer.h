@@ -50,6 +50,9 @@ class Layer : public torch::nn::Module {
 
   // float [batch, ...input shape] -> [batch, ...output shape].
   virtual torch::Tensor forward(torch::Tensor input, const Pass& pass) = 0;
+  // Takes over the ReLU that stands before or behind this layer, if it can: max-pool does, since
+  // the two commute, and behind it there is a quarter of the work or less.
+  virtual bool absorb_relu() { return false; }
   // Multiply-adds for one sample's forward pass; only conv and linear have any.
   virtual int64_t multiply_adds() const { return 0; }
 

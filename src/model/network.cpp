@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "base/error.h"
 
 namespace cifar {
@@ -15,14 +13,15 @@ int64_t parameters_of(const Layer& layer) {
   return count;
 }
 
-// ReLU and max-pool commute, and after the pool there is a quarter of the work or less.
-std::vector<std::shared_ptr<Layer>> pool_before_relu(std::vector<std::shared_ptr<Layer>> layers) {
-  for (size_t i = 0; i + 1 < layers.size(); ++i) {
-    if (layers[i]->kind() == LayerKind::kRelu && layers[i + 1]->kind() == LayerKind::kMaxPool) {
-      std::swap(layers[i], layers[i + 1]);
-    }
+// The layers as they are run: a ReLU beside a max-pool is part of it.
+std::vector<std::shared_ptr<Layer>> run_order(const std::vector<std::shared_ptr<Layer>>& layers) {
+  std::vector<std::shared_ptr<Layer>> order;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const bool relu = layers[i]->kind() == LayerKind::kRelu;
+    if (relu && i + 1 < layers.size() && layers[i + 1]->absorb_relu()) continue;
+    order.push_back(layers[i]);
   }
-  return layers;
+  return order;
 }
 
 }  // namespace
@@ -41,7 +40,7 @@ Network::Network(const std::vector<std::string>& layers, const Shape& input, int
     throw Error(ExitCode::kUsage, "model.layers", "the last output is " + shape.text(),
                 fmt::format("{} features, one a class (\"linear {}\")", classes, classes));
   }
-  order_ = pool_before_relu(layers_);
+  order_ = run_order(layers_);
 }
 
 torch::Tensor Network::forward(torch::Tensor images, const Pass& pass) {

@@ -23,8 +23,7 @@ torch::Tensor random_plane() {
 
 // torchvision's RandomCrop(32, padding) at a given place, then the flip.
 torch::Tensor reference(const torch::Tensor& plane, const Placement& placement, int padding) {
-  namespace F = torch::nn::functional;
-  const auto padded = F::pad(plane, F::PadFuncOptions({padding, padding, padding, padding}));
+  const auto padded = torch::constant_pad_nd(plane, {padding, padding, padding, padding});
   const auto crop =
       padded.narrow(0, padding + placement.dy, kSize).narrow(1, padding + placement.dx, kSize);
   return placement.mirrored ? crop.flip({1}) : crop;

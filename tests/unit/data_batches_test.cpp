@@ -1,5 +1,6 @@
 // Batches against the same images stacked, cropped, flipped and normalised by torch's operators.
 #include <gtest/gtest.h>
+#include <torch/cuda.h>
 
 #include <memory>
 #include <numeric>
@@ -54,14 +55,13 @@ Batches make(const AugmentationConfig& config, bool augment, torch::Device devic
 
 // Image `sample` as torchvision would give it, from its placement.
 torch::Tensor reference(const AugmentationConfig& config, int sample) {
-  namespace F = torch::nn::functional;
   const ImageSet set = random_set();
   const auto image =
       torch::from_blob(const_cast<uint8_t*>(set.image(sample)), {3, 32, 32}, torch::kUInt8);
   const auto p = config.crop_padding;
   const Placement placement =
       place({config.flip, static_cast<int>(p), {}, {}}, kSeed, kEpoch, sample);
-  auto crop = F::pad(image, F::PadFuncOptions({p, p, p, p}))
+  auto crop = torch::constant_pad_nd(image, {p, p, p, p})
                   .narrow(1, p + placement.dy, 32)
                   .narrow(2, p + placement.dx, 32);
   if (placement.mirrored) crop = crop.flip({2});

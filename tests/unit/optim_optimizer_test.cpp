@@ -1,5 +1,6 @@
 // Ten steps of each optimizer against the numbers of torch.optim, and resuming from state().
 #include <gtest/gtest.h>
+#include <torch/cuda.h>
 
 #include <algorithm>
 #include <cmath>
