@@ -5,13 +5,7 @@
 
 #include <algorithm>
 
-// The compiler makes one version for each instruction set; the loader picks the machine's best. Not
-// under sanitizers, which instrument too early for the loader to run them.
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
-#define CIFAR_FOR_EACH_ISA __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define CIFAR_FOR_EACH_ISA
-#endif
+#include "base/instruction_sets.h"
 
 namespace cifar {
 namespace {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/instruction_sets.h"
 #include "optim/update.h"
 
 #if CIFAR_HAS_CUDA
@@ -15,6 +16,7 @@
 namespace cifar {
 namespace {
 
+CIFAR_FOR_EACH_ISA
 void update_on_cpu(const AdamScalars scalars, int64_t size, float* __restrict parameters,
                    const float* __restrict gradients, float* __restrict exp_avg,
                    float* __restrict exp_avg_sq) {
@@ -23,6 +25,7 @@ void update_on_cpu(const AdamScalars scalars, int64_t size, float* __restrict pa
   }
 }
 
+CIFAR_FOR_EACH_ISA
 void update_on_cpu(const SgdScalars scalars, int64_t size, float* __restrict parameters,
                    const float* __restrict gradients, float* __restrict momentum_buffer) {
   for (int64_t i = 0; i < size; ++i) {
@@ -80,7 +83,7 @@ class Adam final : public Optimizer {
             .beta2 = static_cast<float>(config_.beta2),
             .one_minus_beta2 = static_cast<float>(1 - config_.beta2),
             .step_size = static_cast<float>(learning_rate / (1 - std::pow(config_.beta1, t))),
-            .root_correction = static_cast<float>(1 / std::sqrt(1 - std::pow(config_.beta2, t))),
+            .root_correction = static_cast<float>(std::sqrt(1 - std::pow(config_.beta2, t))),
             .epsilon = static_cast<float>(config_.epsilon)};
   }
 

@@ -131,6 +131,7 @@ TEST(Network, PoolingBeforeReluChangesNoBit) {
       kArticle,
       {"conv 4", "relu", "pool max 3 stride 2", "flatten", "linear 10"},
       {"relu", "pool max all", "relu", "flatten", "linear 10"},
+      {"conv 4", "batch-norm", "pool max 2", "relu", "flatten", "linear 10"},
       {"conv 4", "batch-norm", "relu", "pool average 2", "conv 4", "relu", "pool sum 2", "flatten",
        "linear 10"},
   };
