@@ -76,6 +76,34 @@ def to_input(images):
     return images.float().div(255).contiguous(memory_format=torch.channels_last)
 
 
+class Adam(torch.optim.Optimizer):
+    """torch.optim.Adam, operation by operation, but for the square root, which NumPy rounds right:
+    PyTorch's own is off by a bit for one value in a hundred. (Adam divides by that root, so that in
+    its first steps such a bit moves a weight whose gradient is mere rounding by a whole learning
+    rate: after ten steps PyTorch's two memory orders are 0.2 of the largest weight apart.)"""
+
+    def __init__(self, parameters, lr=0.001, betas=(0.9, 0.999), eps=1e-8):
+        super().__init__(parameters, dict(lr=lr, betas=betas, eps=eps))
+        self.steps = 0
+
+    @torch.no_grad()
+    def step(self):
+        self.steps += 1
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for parameter in group["params"]:
+                state = self.state[parameter]
+                if not state:
+                    state.update(mean=torch.zeros_like(parameter), square=torch.zeros_like(parameter))
+                gradient = parameter.grad
+                state["mean"].lerp_(gradient, 1 - beta1)
+                state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+                root = torch.from_numpy(np.sqrt(state["square"].numpy()))
+                denominator = (root / (1 - beta2 ** self.steps) ** 0.5).add_(group["eps"])
+                parameter.addcdiv_(state["mean"], denominator,
+                                   value=-group["lr"] / (1 - beta1 ** self.steps))
+
+
 class SumPool2d(nn.AvgPool2d):
     def forward(self, x):
         return super().forward(x) * self.kernel_size ** 2

@@ -47,7 +47,7 @@ def test_article(tmp_path, data, steps, ranks):
     run_steps(tmp_path / "run", ranks=ranks)
 
     network = reference.article(seed=42)
-    adam = torch.optim.Adam(network.parameters(), lr=0.001)
+    adam = reference.Adam(network.parameters())
     reference.train(network, adam, *data, steps[:1], shards=ranks)
     # After one step Adam's mean is (1 - beta1) times the gradient.
     mean = load(tmp_path / "run", 1)["optimizer"]["state"]["exp_avg"]
@@ -106,7 +106,7 @@ def test_adamw_with_warm_up_and_cosine(tmp_path, data):
 def test_train_loss_is_the_mean_over_samples(tmp_path, data, steps):
     run_steps(tmp_path / "run", ranks=2, steps=3)
     network = reference.article(seed=42)
-    adam = torch.optim.Adam(network.parameters(), lr=0.001)
+    adam = reference.Adam(network.parameters())
     losses, right = [], 0
     for indices in steps[:3]:
         with torch.no_grad():
