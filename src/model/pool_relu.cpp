@@ -3,8 +3,6 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <algorithm>
-
 #include "base/instruction_sets.h"
 
 namespace cifar {
@@ -13,14 +11,15 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr uint8_t kNone = 255;  // no input of the window gets a gradient: ReLU cut it off
-constexpr int64_t kLanes = 16;
+constexpr int32_t kNone = -1;    // no input of the window gets a gradient: ReLU cut it off
+constexpr int64_t kGrain = 256;  // output pixels that are worth a thread
 constexpr auto kOrder = at::MemoryFormat::ChannelsLast;
 
 struct Windows {
   int64_t height, width, channels;  // of the output
   int64_t kernel;
 
+  int32_t taps() const { return static_cast<int32_t>(kernel * kernel); }
   int64_t input_width() const { return width * kernel; }
   // The input pixel at the corner of the window that output pixel `index` of the batch looks at.
   int64_t corner(int64_t index) const {
@@ -32,49 +31,48 @@ struct Windows {
   }
 };
 
-// `count` channels, at most kLanes, of one window.
+// Output pixels [begin, end) of the batch. The loops over channels are plain enough for the
+// compiler to vectorise; what they go over again and again stays in the first-level cache.
 CIFAR_FOR_EACH_ISA
-void forward_lanes(const Windows& windows, const float* corner, int64_t count, float* out,
-                   uint8_t* winner) {
-  float best[kLanes];
-  int32_t index[kLanes] = {};
-  for (int64_t c = 0; c < count; ++c) best[c] = corner[c];
-  for (int64_t tap = 1; tap < windows.kernel * windows.kernel; ++tap) {
-    const float* input = corner + windows.offset(tap);
-    for (int64_t c = 0; c < count; ++c) {
-      const bool wins = (input[c] > best[c]) | (input[c] != input[c]);
-      best[c] = wins ? input[c] : best[c];
-      index[c] = wins ? static_cast<int32_t>(tap) : index[c];
+void forward_pixels(const Windows windows, int64_t begin, int64_t end, const float* input,
+                    float* output, int32_t* winners) {
+  const int64_t channels = windows.channels;
+  for (int64_t pixel = begin; pixel < end; ++pixel) {
+    const float* __restrict corner = input + windows.corner(pixel);
+    float* __restrict best = output + pixel * channels;
+    int32_t* __restrict winner = winners + pixel * channels;
+    for (int64_t c = 0; c < channels; ++c) {
+      best[c] = corner[c];
+      winner[c] = 0;
     }
-  }
-  for (int64_t c = 0; c < count; ++c) {
-    out[c] = best[c] <= 0 ? 0.0f : best[c];
-    winner[c] = static_cast<uint8_t>(best[c] <= 0 ? kNone : index[c]);
-  }
-}
-
-// Writes every pixel of the window: the gradient where the winner was, zeros elsewhere.
-CIFAR_FOR_EACH_ISA
-void backward_lanes(const Windows& windows, const float* gradient, const uint8_t* winner,
-                    int64_t count, float* corner) {
-  for (int64_t tap = 0; tap < windows.kernel * windows.kernel; ++tap) {
-    float* out = corner + windows.offset(tap);
-    const auto me = static_cast<uint8_t>(tap);
-    for (int64_t c = 0; c < count; ++c) out[c] = winner[c] == me ? gradient[c] : 0.0f;
-  }
-}
-
-// Calls lanes(corner, channel, count) for runs of channels of every window of the batch.
-template <typename Lanes>
-void for_each_window(const Windows& windows, int64_t pixels, const Lanes& lanes) {
-  at::parallel_for(0, pixels, 256, [&](int64_t begin, int64_t end) {
-    for (int64_t pixel = begin; pixel < end; ++pixel) {
-      const int64_t corner = windows.corner(pixel), out = pixel * windows.channels;
-      for (int64_t c = 0; c < windows.channels; c += kLanes) {
-        lanes(corner + c, out + c, std::min(kLanes, windows.channels - c));
+    for (int32_t tap = 1; tap < windows.taps(); ++tap) {
+      const float* __restrict value = corner + windows.offset(tap);
+      for (int64_t c = 0; c < channels; ++c) {
+        const bool wins = (value[c] > best[c]) | (value[c] != value[c]);  // NaN is passed on
+        winner[c] = wins ? tap : winner[c];
+        best[c] = wins ? value[c] : best[c];
       }
     }
-  });
+    for (int64_t c = 0; c < channels; ++c) {
+      winner[c] = best[c] <= 0 ? kNone : winner[c];
+      best[c] = best[c] <= 0 ? 0.0f : best[c];
+    }
+  }
+}
+
+// Writes every pixel of the windows: the gradient where the winner was, zeros elsewhere.
+CIFAR_FOR_EACH_ISA
+void backward_pixels(const Windows windows, int64_t begin, int64_t end, const float* gradients,
+                     const int32_t* winners, float* output) {
+  const int64_t channels = windows.channels;
+  for (int64_t pixel = begin; pixel < end; ++pixel) {
+    const float* __restrict gradient = gradients + pixel * channels;
+    const int32_t* __restrict winner = winners + pixel * channels;
+    for (int32_t tap = 0; tap < windows.taps(); ++tap) {
+      float* __restrict out = output + windows.corner(pixel) + windows.offset(tap);
+      for (int64_t c = 0; c < channels; ++c) out[c] = winner[c] == tap ? gradient[c] : 0.0f;
+    }
+  }
 }
 
 class PoolRelu : public torch::autograd::Function<PoolRelu> {
@@ -85,14 +83,13 @@ class PoolRelu : public torch::autograd::Function<PoolRelu> {
     const Windows windows{input.size(2) / kernel, input.size(3) / kernel, input.size(1), kernel};
     auto output = torch::empty({input.size(0), windows.channels, windows.height, windows.width},
                                input.options().memory_format(kOrder));
-    auto winner = torch::empty(output.sizes(), output.options().dtype(torch::kUInt8), kOrder);
+    auto winner = torch::empty(output.sizes(), output.options().dtype(torch::kInt32), kOrder);
     const float* in = input.const_data_ptr<float>();
     float* out = output.mutable_data_ptr<float>();
-    uint8_t* won = winner.mutable_data_ptr<uint8_t>();
-    for_each_window(windows, output.numel() / windows.channels,
-                    [&](int64_t corner, int64_t at, int64_t count) {
-                      forward_lanes(windows, in + corner, count, out + at, won + at);
-                    });
+    int32_t* won = winner.mutable_data_ptr<int32_t>();
+    at::parallel_for(0, output.numel() / windows.channels, kGrain, [&](int64_t begin, int64_t end) {
+      forward_pixels(windows, begin, end, in, out, won);
+    });
     context->save_for_backward({winner});
     context->saved_data["kernel"] = kernel;
     return output;
@@ -107,12 +104,11 @@ class PoolRelu : public torch::autograd::Function<PoolRelu> {
         {winner.size(0), windows.channels, windows.height * kernel, windows.width * kernel},
         gradient.options().memory_format(kOrder));
     const float* in = gradient.const_data_ptr<float>();
-    const uint8_t* won = winner.const_data_ptr<uint8_t>();
+    const int32_t* won = winner.const_data_ptr<int32_t>();
     float* out = result.mutable_data_ptr<float>();
-    for_each_window(windows, winner.numel() / windows.channels,
-                    [&](int64_t corner, int64_t at, int64_t count) {
-                      backward_lanes(windows, in + at, won + at, count, out + corner);
-                    });
+    at::parallel_for(0, winner.numel() / windows.channels, kGrain, [&](int64_t begin, int64_t end) {
+      backward_pixels(windows, begin, end, in, won, out);
+    });
     return {result, torch::Tensor()};
   }
 };
@@ -121,7 +117,7 @@ class PoolRelu : public torch::autograd::Function<PoolRelu> {
 
 bool can_pool_relu(const torch::Tensor& input, int64_t kernel, int64_t stride) {
   return input.is_cpu() && input.scalar_type() == torch::kFloat32 && kernel == stride &&
-         kernel * kernel < kNone && input.size(2) % kernel == 0 && input.size(3) % kernel == 0;
+         input.size(2) % kernel == 0 && input.size(3) % kernel == 0;
 }
 
 torch::Tensor pool_relu(const torch::Tensor& input, int64_t kernel) {

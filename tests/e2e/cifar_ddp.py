@@ -6,7 +6,9 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
+import time
 
 import pytest
 import torch
@@ -22,6 +24,13 @@ needs_cifar10 = pytest.mark.skipif(
 # epoch of the 45,000 images is ten steps and half a second.
 SMALL = "conv 8 kernel 4 stride 4 padding 0, relu, flatten, linear 10"
 BIG_BATCH = ("--batch-size", 4500)
+
+# Everything that has a state or draws random numbers.
+RICH = ["--layers", "conv 8 kernel 4 stride 4, batch-norm, relu, dropout 0.3, pool average 2, "
+        "flatten, dropout 0.2, linear 10",
+        "--flip", "--crop-padding", 4, "--optimizer", "sgd", "--learning-rate", 0.05,
+        "--momentum", 0.9, "--nesterov", "--weight-decay", 5e-4,
+        "--schedule", "cosine", "--warmup-epochs", 0.5]
 
 # One thread a rank. CIFAR10_DIR is left out so that a test says itself which data it means. The
 # rest: more ranks than cores, and a container's root.
@@ -75,6 +84,32 @@ def train(run_dir, *arguments, ranks=1, code=0, **options):
     return result
 
 
+def resume(run_dir, *arguments, ranks=1, where="auto"):
+    """No setting of the recipe is repeated."""
+    result = run("--run-dir", run_dir, "--resume", where, "--device", "cpu", "--threads", 1,
+                 *arguments, ranks=ranks)
+    assert result.code == 0, result.err
+    return result
+
+
+def start(*arguments, ranks=1, **options):
+    """A job that goes on beside the test."""
+    # A shell that starts the tests in the background has Ctrl-C ignored.
+    return subprocess.Popen(command(*arguments, ranks=ranks), stdin=subprocess.DEVNULL, text=True,
+                            env=ENVIRONMENT, preexec_fn=heed_interrupts,
+                            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options)
+
+
+def heed_interrupts():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def wait_for_file(path, process):
+    while not path.exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+
+
 def assert_error(result, code, *parts):
     """The job ended with `code` and with one error line, which says what `parts` say."""
     lines = [line for line in result.err.splitlines() if "cifar-ddp: error: " in line]
@@ -88,6 +123,13 @@ def assert_error(result, code, *parts):
 def metrics(run_dir):
     """The objects of metrics.jsonl."""
     return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def untimed(run_dir):
+    """metrics.jsonl without what the clock says."""
+    return [{key: value for key, value in line.items()
+             if not key.startswith("seconds") and key != "images_per_second"}
+            for line in metrics(run_dir)]
 
 
 def checkpoint_path(run_dir, step):

@@ -138,7 +138,6 @@ def test_recipe(tmp_path, recipe, place, found, expected):
     (["--batchsize", 64], "--batchsize: unknown flag", "perhaps --batch-size"),
     (["--epochs"], "--epochs: no value", "an integer of at least 1"),
     (["--config", "none.toml"], "none.toml: No such file", "a readable recipe file"),
-    (["fly"], "fly: unknown verb", "train, evaluate"),
     (["--batch-size", 64, "--batch-size-per-rank", 32], "--batch-size-per-rank: given together",
      "one of the two"),
     (["--optimizer", "sgd", "--nesterov"], "optimizer.nesterov: true without momentum",
@@ -147,10 +146,14 @@ def test_recipe(tmp_path, recipe, place, found, expected):
     (["--precision", "tf32", "--device", "cpu"], "--precision: tf32 on the CPU", "fp32"),
 ])
 def test_flags(tmp_path, arguments, found, expected):
-    verb = [] if arguments == ["fly"] else ["train"]
-    result = run(*verb, "--data", "synthetic", "--run-dir", tmp_path / "run", *arguments)
+    result = run("--data", "synthetic", "--run-dir", tmp_path / "run", *arguments)
     assert_error(result, USAGE, found, expected)
     assert not (tmp_path / "run").exists()
+
+
+def test_unknown_verb():
+    assert_error(run("evalaute", "--data", "synthetic"), USAGE, "evalaute: unknown verb",
+                 "train, evaluate", "perhaps evaluate")
 
 
 @pytest.mark.parametrize("arguments", [["fly"], ["--epochs", 0], ["--layers", "conv 32"]])
@@ -461,7 +464,7 @@ def test_read_only_disk(small_disk):
 
 @both
 def test_divergence_names_the_step_and_keeps_the_checkpoint(tmp_path, ranks):
-    """At this rate the weights are near 1e11 after one step, 1e33 after two, too many after three."""
+    """At this rate the weights are near 1e11 after one step and beyond all bounds by the third."""
     result = train(tmp_path / "run", "--optimizer", "sgd", "--learning-rate", 1e12,
                    "--layers", SMALL, "--checkpoint-every", 1, ranks=ranks, code=DIVERGED)
     assert_error(result, DIVERGED, "step 3: the loss or a gradient is not finite",

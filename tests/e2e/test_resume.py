@@ -1,42 +1,20 @@
 """Resuming: the weights are the bits of the run that was never interrupted, and metrics.jsonl has
 each line once. On the CPU, with the same ranks and threads."""
 
+import functools
 import os
 import pathlib
 import shutil
 import signal
-import subprocess
-import time
 
 import pytest
 
-from cifar_ddp import (BIG_BATCH, ENVIRONMENT, SMALL, checkpoint_path, checkpoint_steps, command,
-                       load, metrics, run, train, train_arguments)
+from cifar_ddp import (BIG_BATCH, RICH, SMALL, checkpoint_path, checkpoint_steps, load, metrics,
+                       resume, run, start, train, train_arguments, untimed, wait_for_file)
 
 both = pytest.mark.parametrize("ranks", [1, 2])
 
-# Everything that has a state or draws random numbers.
-RICH = ["--layers", "conv 8 kernel 4 stride 4, batch-norm, relu, dropout 0.3, pool average 2, "
-        "flatten, dropout 0.2, linear 10",
-        "--flip", "--crop-padding", 4, "--optimizer", "sgd", "--learning-rate", 0.05,
-        "--momentum", 0.9, "--nesterov", "--weight-decay", 5e-4,
-        "--schedule", "cosine", "--warmup-epochs", 0.5]
 RECIPES = {"article": [], "rich": RICH}
-
-
-def resume(run_dir, *arguments, ranks=1, where="auto"):
-    """No setting of the recipe is repeated."""
-    result = run("--run-dir", run_dir, "--resume", where, "--device", "cpu", "--threads", 1,
-                 *arguments, ranks=ranks)
-    assert result.code == 0, result.err
-    return result
-
-
-def untimed(run_dir):
-    """metrics.jsonl without what the clock says."""
-    return [{key: value for key, value in line.items()
-             if not key.startswith("seconds") and key != "images_per_second"}
-            for line in metrics(run_dir)]
 
 
 # --- the bits
@@ -54,28 +32,30 @@ def test_resume_in_the_middle_of_an_epoch(tmp_path, recipe, ranks):
     assert untimed(tmp_path / "run") == untimed(tmp_path / "whole")
 
 
-@pytest.fixture(scope="module", params=[1, 2])
-def two_epochs(request, tmp_path_factory):
-    """A run of twenty steps that nothing interrupts: its folder, weights and ranks."""
-    run_dir = tmp_path_factory.mktemp("two-epochs") / "run"
-    whole = train(run_dir, *RICH, *BIG_BATCH, "--epochs", 2, ranks=request.param)
-    return run_dir, whole.weights, request.param
+@pytest.fixture(scope="module")
+def two_epochs(tmp_path_factory):
+    """For a number of ranks, a run of twenty steps that nothing interrupts: folder and weights."""
+    @functools.cache
+    def whole(ranks):
+        run_dir = tmp_path_factory.mktemp("two-epochs") / "run"
+        result = train(run_dir, *RICH, *BIG_BATCH, "--epochs", 2, ranks=ranks)
+        return run_dir, result.weights
+    return whole
 
 
-def assert_same_run(run_dir, result, two_epochs):
-    assert result.weights == two_epochs[1]
-    assert untimed(run_dir) == untimed(two_epochs[0])
+def assert_same_run(run_dir, result, whole):
+    assert result.weights == whole[1]
+    assert untimed(run_dir) == untimed(whole[0])
     assert [line["epoch"] for line in metrics(run_dir)] == [1, 2, 2]
 
 
-@pytest.mark.parametrize("step", [4, 10, 13])
-def test_resume_over_epochs(tmp_path, two_epochs, step):
+@pytest.mark.parametrize("ranks, step", [(1, 4), (1, 10), (1, 13), (2, 13)])
+def test_resume_over_epochs(tmp_path, two_epochs, ranks, step):
     """Step 10 is the end of the first epoch."""
-    ranks = two_epochs[2]
     train(tmp_path / "run", *RICH, *BIG_BATCH, "--epochs", 2, "--max-steps", step, ranks=ranks)
     again = resume(tmp_path / "run", ranks=ranks)
     assert f"resumed at step {step}" in again.lines
-    assert_same_run(tmp_path / "run", again, two_epochs)
+    assert_same_run(tmp_path / "run", again, two_epochs(ranks))
 
 
 def children(process):
@@ -83,47 +63,32 @@ def children(process):
             pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
-def wait_for_file(path, process):
-    while not path.exists():
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.01)
-
-
-def test_resume_after_a_crash(tmp_path, two_epochs):
+@both
+def test_resume_after_a_crash(tmp_path, two_epochs, ranks):
     """SIGKILL to the process, or to one of the two ranks, in the second epoch."""
-    run_dir, ranks = tmp_path / "run", two_epochs[2]
+    run_dir = tmp_path / "run"
     arguments = train_arguments(run_dir, *RICH, *BIG_BATCH, "--epochs", 2, "--checkpoint-every", 3)
-    with subprocess.Popen(command(*arguments, ranks=ranks), stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE, env=ENVIRONMENT, text=True) as process:
+    with start(*arguments, ranks=ranks) as process:
         wait_for_file(checkpoint_path(run_dir, 12), process)
         victim = process.pid if ranks == 1 else children(process)[-1]
         os.kill(victim, signal.SIGKILL)
         process.communicate(timeout=60)
     assert process.returncode not in (0, 75)
-    assert checkpoint_steps_after_crash(run_dir)[-1] >= 12
     # What a crash may leave behind: a line cut off, half a checkpoint.
     with open(run_dir / "metrics.jsonl", "a") as file:
         file.write('{"epoch":2,"step":2')
     checkpoint_path(run_dir, 19).with_suffix(".pt.part").write_bytes(b"half")
-    assert_same_run(run_dir, resume(run_dir, ranks=ranks), two_epochs)
-
-
-def checkpoint_steps_after_crash(run_dir):
-    for part in (run_dir / "checkpoints").glob("*.part"):
-        part.unlink()
-    return checkpoint_steps(run_dir)
+    assert_same_run(run_dir, resume(run_dir, ranks=ranks), two_epochs(ranks))
 
 
 def test_resume_from_a_checkpoint_older_than_the_metrics(tmp_path, two_epochs):
     """Lines of epochs that are trained again are not there twice."""
-    if two_epochs[2] > 1:
-        pytest.skip("one rank is enough")
-    run_dir = shutil.copytree(two_epochs[0], tmp_path / "run")
+    run_dir = shutil.copytree(two_epochs(1)[0], tmp_path / "run")
     train(tmp_path / "early", *RICH, *BIG_BATCH, "--epochs", 2, "--max-steps", 4)
     for path in (run_dir / "checkpoints").iterdir():
         path.unlink()
     shutil.copy(checkpoint_path(tmp_path / "early", 4), checkpoint_path(run_dir, 4))
-    assert_same_run(run_dir, resume(run_dir), two_epochs)
+    assert_same_run(run_dir, resume(run_dir), two_epochs(1))
 
 
 # --- where to go on

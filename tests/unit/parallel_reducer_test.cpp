@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "parallel/reducer.h"
 #include "base/range.h"
+#include "parallel/reducer.h"
 #include "thread_communicator.h"
 
 namespace cifar {

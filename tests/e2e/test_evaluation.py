@@ -1,0 +1,89 @@
+"""Validation and test against PyTorch in Python, over an epoch of a network that has to behave
+otherwise than in training: batch-norm by running statistics, dropout off."""
+import pytest
+import torch
+from torch import nn
+
+import reference
+from cifar_ddp import (BIG_BATCH, CIFAR10_DIR, checkpoint_path, load, metrics, needs_cifar10, run,
+                       train)
+
+pytestmark = needs_cifar10
+LAYERS = "conv 8 kernel 4 stride 4, batch-norm, relu, dropout 0.4, pool average 2, flatten, " \
+    "dropout 0.3, linear 10"
+
+
+def network():
+    return nn.Sequential(nn.Conv2d(3, 8, 4, stride=4, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
+                         nn.Dropout(0.4), nn.AvgPool2d(2), nn.Flatten(), nn.Dropout(0.3),
+                         nn.Linear(128, 10))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """An epoch on two ranks, validated in either way."""
+    folder = tmp_path_factory.mktemp("runs")
+    for how in ("rank0", "sharded"):
+        train(folder / how, "--data", CIFAR10_DIR, "--layers", LAYERS, *BIG_BATCH, "--epochs", 1,
+              "--validation", how, ranks=2)
+    return folder
+
+
+class Expected:
+    """Loss and right answers of a checkpoint; `ties` may go either way, by the last bit."""
+
+    def __init__(self, checkpoint, images, labels):
+        model = network()
+        model.load_state_dict(checkpoint["model"])
+        with torch.no_grad():
+            logits = model.eval()(reference.to_input(images))
+        self.samples = len(labels)
+        self.loss = nn.functional.cross_entropy(logits.double(), labels).item()
+        self.right = (logits.argmax(1) == labels).sum().item()
+        first, second = logits.topk(2).values.T
+        self.ties = (first - second < 1e-6).sum().item()
+
+    def assert_equal(self, loss, accuracy):
+        assert loss == pytest.approx(self.loss, rel=1e-5)
+        assert abs(accuracy * self.samples - self.right) <= self.ties + 1e-6
+        assert self.ties <= 2
+
+
+@pytest.fixture(scope="module")
+def expected(runs):
+    checkpoint = load(runs / "sharded", 10)
+    images, labels = reference.load_train(CIFAR10_DIR)
+    held_out = reference.shuffled(range(50000), 42, reference.SPLIT)[45000:]
+    return {"val": Expected(checkpoint, images[held_out], labels[held_out]),
+            "test": Expected(checkpoint, *reference.load(CIFAR10_DIR, ["test_batch.bin"]))}
+
+
+def test_metrics_are_pytorchs(runs, expected):
+    epoch, test = metrics(runs / "sharded")
+    expected["val"].assert_equal(epoch["val_loss"], epoch["val_accuracy"])
+    expected["test"].assert_equal(test["test_loss"], test["test_accuracy"])
+
+
+def test_rank_0_alone_finds_the_same(runs):
+    """To the bit: the same blocks, added in the same order."""
+    alone, all_ranks = metrics(runs / "rank0"), metrics(runs / "sharded")
+    for line, key in ((0, "val_loss"), (0, "val_accuracy"), (1, "test_loss"), (1, "test_accuracy")):
+        assert alone[line][key] == all_ranks[line][key]
+
+
+@pytest.mark.parametrize("split, ranks", [("test", 1), ("test", 2), ("test", 3), ("val", 2)])
+def test_evaluate_finds_what_training_found(runs, split, ranks):
+    result = run("evaluate", "--checkpoint", checkpoint_path(runs / "sharded", 10),
+                 "--split", split, "--device", "cpu", "--threads", 1, ranks=ranks)
+    assert result.code == 0, result.err
+    line = metrics(runs / "sharded")[split == "test"]
+    loss, accuracy = line[f"{split}_loss"], line[f"{split}_accuracy"]
+    samples = {"test": 10000, "val": 5000}[split]
+    assert result.lines[-1] == (f"{split} loss {loss:.4f}, accuracy {accuracy:.4f} "
+                                f"({accuracy * samples:.0f} of {samples} images)")
+
+
+def test_evaluate_takes_the_newest_checkpoint_of_a_run(runs):
+    result = run("evaluate", "--checkpoint", runs / "sharded", "--device", "cpu", "--threads", 1)
+    assert result.code == 0, result.err
+    assert f"{checkpoint_path(runs / 'sharded', 10)}: step 10" in result.lines
