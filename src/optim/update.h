@@ -2,8 +2,8 @@
 // torch.optim.Adam, AdamW and SGD (dampening 0). Both the CPU loop and the CUDA kernel call these
 // functions. Adam: Kingma and Ba, arXiv:1412.6980; decoupled decay: Loshchilov and Hutter,
 // arXiv:1711.05101; Nesterov momentum as PyTorch has it: Sutskever et al., ICML 2013, rewritten for
-// the shifted point. Multiply-adds are fused where PyTorch's own CPU kernels fuse them: Adam divides
-// by the root of squares, so that in the first steps a difference in the last bit grows a
+// the shifted point. Multiply-adds are fused where PyTorch's own CPU kernels fuse them: Adam
+// divides by the root of squares, so that in the first steps a difference in the last bit grows a
 // thousandfold within ten steps.
 #pragma once
 
