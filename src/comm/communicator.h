@@ -12,10 +12,17 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "comm/world.h"
 
 namespace cifar {
+
+// What one rank sends and `peer` receives, or the other way round.
+struct Message {
+  torch::Tensor tensor;
+  int peer;
+};
 
 class Communicator {
  public:
@@ -30,12 +37,23 @@ class Communicator {
   virtual void start_all_reduce_sum(torch::Tensor tensor) = 0;
   virtual void finish() = 0;
   virtual void broadcast(torch::Tensor tensor, int root) = 0;
+  // All of these sends and receives at once. Between two ranks messages meet in the order of the
+  // lists; none goes to the rank itself.
+  virtual void exchange(const std::vector<Message>& sends,
+                        const std::vector<Message>& receives) = 0;
   virtual void barrier() = 0;
 
   void all_reduce_sum(torch::Tensor tensor) {
     start_all_reduce_sum(std::move(tensor));
     finish();
   }
+
+  // The step that the next calls belong to, for errors; -1: none.
+  void set_step(int64_t step) { step_ = step; }
+  int64_t step() const { return step_; }
+
+ private:
+  int64_t step_ = -1;
 };
 
 // `kind`: self | mpi | nccl. nccl takes the current CUDA device. `timeout` in seconds.

@@ -4,24 +4,15 @@
 
 #include <thread>
 
+#include "comm/tensor_type.h"
+
 namespace cifar {
 namespace {
 
+constexpr int kExchangeTag = 1;
+
 MPI_Datatype mpi_type(const torch::Tensor& tensor) {
-  switch (tensor.scalar_type()) {
-    case torch::kFloat32:
-      return MPI_FLOAT;
-    case torch::kFloat64:
-      return MPI_DOUBLE;
-    case torch::kInt64:
-      return MPI_INT64_T;
-    case torch::kUInt8:
-      return MPI_UINT8_T;
-    default:
-      break;
-  }
-  throw Error(ExitCode::kUsage, "communicator", c10::toString(tensor.scalar_type()),
-              "float32, float64, int64 or uint8");
+  return TensorTypes<MPI_Datatype>{MPI_FLOAT, MPI_DOUBLE, MPI_INT64_T, MPI_UINT8_T}.of(tensor);
 }
 
 int count_of(const torch::Tensor& tensor) {
@@ -57,6 +48,31 @@ void MpiCommunicator::broadcast(torch::Tensor tensor, int root) {
             "MPI_Ibcast");
   wait(request, "broadcast");
   if (!tensor.is_cpu()) tensor.copy_(host);
+}
+
+void MpiCommunicator::exchange(const std::vector<Message>& sends,
+                               const std::vector<Message>& receives) {
+  std::vector<Pending> pending;
+  for (const auto& [tensor, peer] : receives) {
+    pending.push_back({tensor, tensor.is_cpu() ? tensor : torch::empty_like(tensor, torch::kCPU),
+                       MPI_REQUEST_NULL});
+    torch::Tensor& host = pending.back().host;
+    check_mpi(MPI_Irecv(host.data_ptr(), count_of(host), mpi_type(host), peer, kExchangeTag,
+                        world_.mpi()->all, &pending.back().request),
+              "MPI_Irecv");
+  }
+  for (const auto& [tensor, peer] : sends) {
+    pending.push_back({tensor, tensor.cpu(), MPI_REQUEST_NULL});
+    torch::Tensor& host = pending.back().host;
+    check_mpi(MPI_Isend(host.data_ptr(), count_of(host), mpi_type(host), peer, kExchangeTag,
+                        world_.mpi()->all, &pending.back().request),
+              "MPI_Isend");
+  }
+  for (size_t k = 0; k < pending.size(); ++k) {
+    wait(pending[k].request, "exchange");
+    const bool received = k < receives.size();
+    if (received && !pending[k].tensor.is_cpu()) pending[k].tensor.copy_(pending[k].host);
+  }
 }
 
 void MpiCommunicator::barrier() {

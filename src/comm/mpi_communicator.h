@@ -20,6 +20,7 @@ class MpiCommunicator : public Communicator {
   void start_all_reduce_sum(torch::Tensor tensor) override;
   void finish() override;
   void broadcast(torch::Tensor tensor, int root) override;
+  void exchange(const std::vector<Message>& sends, const std::vector<Message>& receives) override;
   void barrier() override;
 
  private:

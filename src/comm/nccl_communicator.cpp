@@ -10,7 +10,7 @@
 #include <c10/cuda/CUDAStream.h>
 #include <nccl.h>
 
-#include "comm/mpi_communicator.h"
+#include "comm/tensor_type.h"
 
 namespace cifar {
 namespace {
@@ -22,20 +22,12 @@ void check_nccl(ncclResult_t status, const char* call,
 }
 
 ncclDataType_t nccl_type(const torch::Tensor& tensor) {
-  switch (tensor.scalar_type()) {
-    case torch::kFloat32:
-      return ncclFloat32;
-    case torch::kFloat64:
-      return ncclFloat64;
-    case torch::kInt64:
-      return ncclInt64;
-    case torch::kUInt8:
-      return ncclUint8;
-    default:
-      break;
-  }
-  throw Error(ExitCode::kUsage, "communicator", c10::toString(tensor.scalar_type()),
-              "float32, float64, int64 or uint8");
+  return TensorTypes<ncclDataType_t>{ncclFloat32, ncclFloat64, ncclInt64, ncclUint8}.of(tensor);
+}
+
+bool all_on_cpu(const std::vector<Message>& messages) {
+  return std::all_of(messages.begin(), messages.end(),
+                     [](const Message& message) { return message.tensor.is_cpu(); });
 }
 
 class NcclCommunicator : public Communicator {
@@ -80,6 +72,25 @@ class NcclCommunicator : public Communicator {
     check_nccl(ncclBroadcast(tensor.data_ptr(), tensor.data_ptr(), tensor.numel(),
                              nccl_type(tensor), root, nccl_, stream_),
                "ncclBroadcast");
+    lead_current_stream();
+  }
+
+  void exchange(const std::vector<Message>& sends, const std::vector<Message>& receives) override {
+    if (all_on_cpu(sends) && all_on_cpu(receives)) return host_->exchange(sends, receives);
+    check_nccl(ncclGroupStart(), "ncclGroupStart");
+    for (const auto& [tensor, peer] : sends) {
+      follow_current_stream(tensor);
+      check_nccl(
+          ncclSend(tensor.data_ptr(), tensor.numel(), nccl_type(tensor), peer, nccl_, stream_),
+          "ncclSend");
+    }
+    for (const auto& [tensor, peer] : receives) {
+      follow_current_stream(tensor);
+      check_nccl(
+          ncclRecv(tensor.data_ptr(), tensor.numel(), nccl_type(tensor), peer, nccl_, stream_),
+          "ncclRecv");
+    }
+    check_nccl(ncclGroupEnd(), "ncclGroupEnd");
     lead_current_stream();
   }
 

@@ -55,6 +55,7 @@ struct TrainConfig {
   int64_t batch_size_per_rank = 0;     // the other way to say it; 0: not given
   int64_t seed = 0;                    // initial weights, shuffling, augmentation, dropout
   int64_t shards = 0;                  // of the global batch; 0: one a rank
+  std::string reduction = "ordered";   // ordered | overlapped
   std::string precision = "fp32";      // fp32 | tf32 | bf16
   std::string validation = "sharded";  // sharded | rank0
 };
@@ -64,11 +65,13 @@ struct RunConfig {
   std::string resume;            // empty | auto | a checkpoint file | a run directory
   int64_t max_steps = 0;         // this invocation ends after so many steps of the run; 0: no limit
   int64_t checkpoint_every = 0;  // steps; 0: at each epoch's end only
-  int64_t keep = 3;              // checkpoints kept; 0: all
-  std::string device = "auto";   // auto | cpu | cuda
-  std::string comm = "auto";     // auto | self | mpi | nccl
-  int64_t threads = 0;           // per rank; 0: the rank's share of the cores
-  double timeout = 300;          // seconds that a collective may take
+  double checkpoint_minutes = 0;       // 0: likewise
+  int64_t check_replicas_every = 100;  // steps; 0: before each checkpoint only
+  int64_t keep = 3;                    // checkpoints kept; 0: all
+  std::string device = "auto";         // auto | cpu | cuda
+  std::string comm = "auto";           // auto | self | mpi | nccl
+  int64_t threads = 0;                 // per rank; 0: the rank's share of the cores
+  double timeout = 300;                // seconds that a collective may take
 };
 
 struct EvaluateConfig {

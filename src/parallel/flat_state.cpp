@@ -6,7 +6,7 @@ namespace cifar {
 namespace {
 
 constexpr int64_t kAlignment = 16;  // elements: 64 bytes
-constexpr int64_t kMetrics = 3;
+constexpr int64_t kMetrics = 4;
 
 // Lays `tensors` out one behind the other; `total` becomes the length of the flat tensor.
 template <typename Named>
@@ -45,9 +45,10 @@ FlatState::FlatState(torch::nn::Module& network, torch::Device device) {
   parameter_entries_ = lay_out(network.named_parameters(), length);
   buffer_entries_ = lay_out(network.named_buffers(), buffer_length);
   parameters_ = torch::zeros({length}, options);
-  reduced_ = torch::zeros({length + kMetrics}, options);
+  reduced_ = torch::zeros({length + kMetrics + buffer_length}, options);
   gradients_ = reduced_.narrow(0, 0, length);
   metrics_ = reduced_.narrow(0, length, kMetrics);
+  buffer_sums_ = reduced_.narrow(0, length + kMetrics, buffer_length);
   buffers_ = torch::zeros({buffer_length}, options);
   move_into(parameters_, parameter_entries_);
   move_into(buffers_, buffer_entries_);

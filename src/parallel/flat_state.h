@@ -4,7 +4,8 @@
 //
 // Each tensor starts at a multiple of 64 bytes (cuDNN's tensor-core kernels and SIMD loads want
 // aligned addresses); the gaps hold zeros for ever. Convolution weights lie as [out, h, w, in]
-// (channels_last). Behind the gradients lie the step's metrics, so that they are reduced with them.
+// (channels_last). Behind the gradients lie the step's metrics and what the shards made of
+// the buffers, so that they are reduced with them.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -31,9 +32,12 @@ class FlatState {
   const torch::Tensor& parameters() const { return parameters_; }
   const torch::Tensor& gradients() const { return gradients_; }
   const torch::Tensor& buffers() const { return buffers_; }  // may be empty
-  // float32 [3]: the step's mean loss, its right answers, the ranks that were asked to stop.
+  // float32 [4]: the step's mean loss, its right answers, the ranks that were asked to stop, the
+  // ranks that want a checkpoint after the step.
   const torch::Tensor& metrics() const { return metrics_; }
-  // Gradients and metrics: what is zeroed before a step and reduced in it.
+  // As long as buffers(): the mean over shards of the running statistics, as a sum.
+  const torch::Tensor& buffer_sums() const { return buffer_sums_; }
+  // Gradients, metrics and buffer sums: what is zeroed before a step and reduced in it.
   const torch::Tensor& reduced() const { return reduced_; }
 
   const std::vector<FlatEntry>& parameter_entries() const { return parameter_entries_; }
@@ -45,7 +49,7 @@ class FlatState {
 
  private:
   std::vector<FlatEntry> parameter_entries_, buffer_entries_;
-  torch::Tensor parameters_, reduced_, gradients_, metrics_, buffers_;
+  torch::Tensor parameters_, reduced_, gradients_, metrics_, buffer_sums_, buffers_;
 };
 
 // A view of `flat` with the shape and memory order of `entry`, for example into an optimizer's

@@ -1,65 +1,26 @@
 #include "parallel/reducer.h"
 
-#include <torch/csrc/autograd/utils/lambda_post_hook.h>
-#include <torch/csrc/autograd/variable.h>
+#include "base/error.h"
+#include "parallel/ordered_reducer.h"
+#include "parallel/overlapped_reducer.h"
 
 namespace cifar {
+namespace {
 
-OverlappedReducer::OverlappedReducer(Communicator& comm, const FlatState& state,
-                                     int64_t bucket_bytes)
-    : comm_(comm) {
-  const auto& entries = state.parameter_entries();
-  const int64_t element = static_cast<int64_t>(state.reduced().element_size());
-  // The metrics, at the end of the flat tensor, are known before backward: they go with the first.
-  int64_t end = state.reduced().numel(), parameters = 0;
-  for (size_t i = entries.size(); i-- > 0;) {
-    const size_t bucket = buckets_.size();
-    auto accumulator = torch::autograd::impl::grad_accumulator(entries[i].tensor);
-    const uintptr_t key =
-        accumulator->add_post_hook(std::make_unique<torch::autograd::utils::LambdaPostHook>(
-            [this, bucket](const torch::autograd::variable_list& outputs,
-                           const torch::autograd::variable_list&) {
-              on_gradient(bucket);
-              return outputs;
-            }));
-    hooks_.push_back({std::move(accumulator), key});
-    ++parameters;
-    if (i > 0 && (end - entries[i].offset) * element < bucket_bytes) continue;
-    buckets_.push_back(
-        {state.reduced().narrow(0, entries[i].offset, end - entries[i].offset), parameters, 0});
-    end = entries[i].offset;
-    parameters = 0;
+// Large enough for one launch to pay, small enough that the last layers' sums run beside backward.
+constexpr int64_t kBucketBytes = 256 * 1024;
+
+}  // namespace
+
+std::unique_ptr<Reducer> make_reducer(const std::string& kind, Communicator& comm,
+                                      const FlatState& state, int64_t shards) {
+  if (kind == "overlapped") return std::make_unique<OverlappedReducer>(comm, state, kBucketBytes);
+  if (comm.size() > shards) {
+    throw Error(ExitCode::kUsage, "--reduction ordered",
+                std::to_string(comm.size()) + " ranks for " + std::to_string(shards) + " shards",
+                "at most as many ranks as shards, or --reduction overlapped");
   }
-}
-
-OverlappedReducer::~OverlappedReducer() {
-  for (Hook& hook : hooks_) hook.accumulator->del_post_hook(hook.key);
-}
-
-void OverlappedReducer::arm() {
-  for (Bucket& bucket : buckets_) bucket.missing = bucket.parameters;
-  started_ = 0;
-  armed_ = true;
-}
-
-void OverlappedReducer::finish() {
-  if (!armed_) started_ = 0;  // no sample fell to this rank: its zeros are reduced all the same
-  for (Bucket& bucket : buckets_) bucket.missing = 0;
-  start_ready();
-  comm_.finish();
-  armed_ = false;
-}
-
-void OverlappedReducer::on_gradient(size_t bucket) {
-  if (!armed_) return;
-  --buckets_[bucket].missing;
-  start_ready();
-}
-
-void OverlappedReducer::start_ready() {
-  while (started_ < buckets_.size() && buckets_[started_].missing == 0) {
-    comm_.start_all_reduce_sum(buckets_[started_++].flat);
-  }
+  return std::make_unique<OrderedReducer>(comm, state, shards);
 }
 
 }  // namespace cifar

@@ -1,53 +1,36 @@
-// Sums the gradients of all ranks while backward still runs: the flat gradient is cut into buckets,
-// and a bucket's all-reduce starts as soon as its last parameter has its gradient.
+// Sums over all ranks what the shards of a step left in state.reduced(): gradients, metrics and
+// batch-norm's statistics. A step calls, on every rank,
 //
-// Buckets start in one fixed order on every rank (last parameters first, as backward reaches them);
-// one that is ready early waits for those before it, one that no gradient reaches starts in
-// finish().
+//   begin()                                   zeroes state.reduced()
+//   for each shard that the rank owns, empty ones too: before_backward(last), after_shard(shard)
+//   finish()                                  state.reduced() then holds the sum, on every rank
+//
+// Two bodies: overlapped (while backward runs, in whatever order the communicator adds) and ordered
+// (in one order, whichever rank holds which shard).
 #pragma once
 
-#include <torch/types.h>
-
+#include <cstdint>
 #include <memory>
-#include <vector>
+#include <string>
 
 #include "comm/communicator.h"
 #include "parallel/flat_state.h"
 
 namespace cifar {
 
-class OverlappedReducer {
+class Reducer {
  public:
-  // `bucket_bytes`: a bucket is closed once it holds that much.
-  OverlappedReducer(Communicator& comm, const FlatState& state, int64_t bucket_bytes);
-  ~OverlappedReducer();
+  virtual ~Reducer() = default;
 
-  // The next backward is this rank's last of the step: its gradients are to be reduced.
-  void arm();
-  // Starts what has not started, and waits: state.reduced() then holds the sums over all ranks.
-  void finish();
-
-  int64_t buckets() const { return static_cast<int64_t>(buckets_.size()); }
-
- private:
-  struct Bucket {
-    torch::Tensor flat;  // its slice of state.reduced()
-    int64_t parameters;
-    int64_t missing;
-  };
-  struct Hook {
-    std::shared_ptr<torch::autograd::Node> accumulator;  // keeps the hook alive
-    uintptr_t key;
-  };
-
-  void on_gradient(size_t bucket);
-  void start_ready();
-
-  Communicator& comm_;
-  std::vector<Bucket> buckets_;
-  std::vector<Hook> hooks_;
-  size_t started_ = 0;
-  bool armed_ = false;
+  virtual void begin() = 0;
+  // `last`: this rank computes no other shard in this step. Not called for an empty shard.
+  virtual void before_backward(bool last) = 0;
+  virtual void after_shard(int64_t shard) = 0;
+  virtual void finish() = 0;
 };
+
+// `kind`: overlapped | ordered. Error(kUsage) for ordered with more ranks than shards.
+std::unique_ptr<Reducer> make_reducer(const std::string& kind, Communicator& comm,
+                                      const FlatState& state, int64_t shards);
 
 }  // namespace cifar

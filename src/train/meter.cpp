@@ -11,21 +11,21 @@ namespace cifar {
 
 Meter::Meter(const FlatState& flat)
     : flat_(flat),
-      sums_(torch::zeros({3}, flat.metrics().options().dtype(torch::kFloat64))),
+      sums_(torch::zeros_like(flat.metrics(), torch::kFloat64)),
       first_bad_(torch::full({}, std::numeric_limits<double>::infinity(), sums_.options())) {}
 
 void Meter::add(int64_t step, int64_t samples) {
   torch::NoGradGuard no_grad;
   const auto metrics = flat_.metrics();
   sums_[0].add_(metrics[0], static_cast<double>(samples));
-  sums_.narrow(0, 1, 2).add_(metrics.narrow(0, 1, 2));
+  sums_.slice(0, 1).add_(metrics.slice(0, 1));
   // One NaN or infinity anywhere in gradients or loss makes their sum one; 0 times that is NaN.
   const auto poison = flat_.reduced().sum() * 0;
   first_bad_.copy_(torch::fmin(first_bad_, torch::where(poison.isnan(), static_cast<double>(step),
                                                         std::numeric_limits<double>::infinity())));
 }
 
-bool Meter::read(Position& position) {
+Wishes Meter::read(Position& position) {
   const auto sums = sums_.to(torch::kCPU, /*non_blocking=*/false, /*copy=*/true);
   const double first_bad = first_bad_.item<double>();
   if (std::isfinite(first_bad)) {
@@ -36,7 +36,7 @@ bool Meter::read(Position& position) {
   sums_.zero_();
   position.loss_sum += sums[0].item<double>();
   position.correct += sums[1].item<double>();
-  return sums[2].item<double>() > 0;
+  return {sums[2].item<double>() > 0, sums[3].item<double>() > 0};
 }
 
 }  // namespace cifar

@@ -10,6 +10,12 @@
 
 namespace cifar {
 
+// What any rank asked for since the last read.
+struct Wishes {
+  bool stop = false;
+  bool checkpoint = false;
+};
+
 class Meter {
  public:
   explicit Meter(const FlatState& flat);
@@ -17,13 +23,13 @@ class Meter {
   // Adds the step just run: `step` (from 1) over `samples` samples. Does not wait for the device.
   void add(int64_t step, int64_t samples);
 
-  // Moves the sums so far into `position`; waits for the device. True when a rank was asked to
-  // stop. Error(kDiverged), naming the first such step, when a loss or gradient was not finite.
-  bool read(Position& position);
+  // Moves the sums so far into `position`; waits for the device. Error(kDiverged), naming the first
+  // such step, when a loss or gradient was not finite.
+  Wishes read(Position& position);
 
  private:
   const FlatState& flat_;
-  torch::Tensor sums_;       // float64 [3]: loss times samples, right answers, stop requests
+  torch::Tensor sums_;       // float64 [4]: metrics(), the loss times the samples
   torch::Tensor first_bad_;  // float64 []: the first step that was not finite, or infinity
 };
 

@@ -2,6 +2,8 @@
 
 #include <ATen/autocast_mode.h>
 
+#include <cstdlib>
+
 #include "base/error.h"
 
 namespace cifar {
@@ -13,10 +15,14 @@ Precision::Precision(const std::string& name, torch::Device device)
   }
 }
 
-void Precision::apply() const {
+void Precision::apply(bool deterministic) const {
   at::globalContext().setAllowTF32CuDNN(tf32_);
   at::globalContext().setAllowTF32CuBLAS(tf32_);
-  at::globalContext().setBenchmarkCuDNN(true);
+  // cuDNN's benchmark picks whichever kernel was the fastest that time.
+  at::globalContext().setBenchmarkCuDNN(!deterministic);
+  at::globalContext().setDeterministicCuDNN(deterministic);
+  // Read when cuBLAS is first used: with workspaces of its own choice it may add in another order.
+  if (deterministic) setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
 }
 
 Precision::Scope::Scope(const Precision& precision) : precision_(precision) {

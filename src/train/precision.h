@@ -13,8 +13,9 @@ class Precision {
   // Error(kUsage) for tf32 without a GPU.
   Precision(const std::string& name, torch::Device device);
 
-  // Sets LibTorch's switches for matrix products and cuDNN, for the whole process.
-  void apply() const;
+  // Sets LibTorch's switches for matrix products and cuDNN, for the whole process. `deterministic`:
+  // kernels that give the same bits each time, on GPUs of one kind.
+  void apply(bool deterministic) const;
 
   // In its scope, forward passes run under autocast where the precision asks for it.
   class Scope {

@@ -32,4 +32,21 @@ void broadcast(TrainState& state, Communicator& comm, int root) {
   state.optimizer->set_steps(count[4]);
 }
 
+std::vector<ReplicaTensor> replica_tensors(const TrainState& state) {
+  std::vector<ReplicaTensor> tensors;
+  const auto add = [&](const std::string& prefix, const torch::Tensor& flat,
+                       const std::vector<FlatEntry>& entries) {
+    for (const FlatEntry& entry : entries) {
+      tensors.push_back({prefix + entry.name, flat.narrow(0, entry.offset, entry.size)});
+    }
+  };
+  const FlatState& flat = state.flat;
+  add("", flat.parameters(), flat.parameter_entries());
+  add("", flat.buffers(), flat.buffer_entries());
+  for (const auto& [moment, tensor] : state.optimizer->state()) {
+    add(moment + " of ", tensor, flat.parameter_entries());
+  }
+  return tensors;
+}
+
 }  // namespace cifar

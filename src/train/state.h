@@ -8,6 +8,7 @@
 #include "model/network.h"
 #include "optim/optimizer.h"
 #include "parallel/flat_state.h"
+#include "parallel/replicas.h"
 
 namespace cifar {
 
@@ -33,6 +34,9 @@ struct TrainState {
 
 // Every rank takes rank `root`'s state, bit for bit.
 void broadcast(TrainState& state, Communicator& comm, int root = 0);
+
+// Parameters, buffers and the optimizer's state, tensor by tensor: what must be equal on all ranks.
+std::vector<ReplicaTensor> replica_tensors(const TrainState& state);
 
 // The network of a recipe, for those who need no training state.
 std::shared_ptr<Network> make_network(const Config& config);

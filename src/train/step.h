@@ -3,7 +3,7 @@
 // mean loss and right answers on every rank, and nothing has waited for the device.
 #pragma once
 
-#include <string>
+#include <memory>
 
 #include "base/range.h"
 #include "comm/communicator.h"
@@ -19,7 +19,8 @@ struct StepPlan {
   Range samples;  // of the epoch's order: the global batch
   int64_t epoch;
   double learning_rate;
-  bool stop_requested;  // by this rank; the sum over ranks is in metrics()[2]
+  bool stop_requested;     // by this rank; the sum over ranks is in metrics()[2]
+  bool checkpoint_wanted;  // likewise, metrics()[3]
 };
 
 class TrainStep {
@@ -31,7 +32,6 @@ class TrainStep {
 
  private:
   void compute_shard(const Range& shard, const StepPlan& plan, bool last);
-  void average_buffers();
 
   TrainState& state_;
   Batches& batches_;
@@ -40,8 +40,8 @@ class TrainStep {
   Precision precision_;
   uint64_t seed_;
   int64_t shards_;
-  OverlappedReducer reducer_;
-  torch::Tensor buffers_before_, buffers_sum_;  // batch-norm's running statistics; may be empty
+  std::unique_ptr<Reducer> reducer_;
+  torch::Tensor buffers_before_;  // batch-norm's running statistics; may be empty
 };
 
 }  // namespace cifar

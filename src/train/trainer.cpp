@@ -51,7 +51,7 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
       step_(config.train, state, train_batches_, comm, timer_),
       meter_(state.flat),
       progress_(total_steps_, comm.rank() == 0 && on_terminal()) {
-  precision_.apply();
+  precision_.apply(config.train.reduction == "ordered");
   learning_rate_at(config.schedule, base_learning_rate_, 0, total_steps_, steps_per_epoch_);
   val_batches_.set_order(split_.val, 0);
   test_batches_.set_order(all_samples(test_samples_), 0);
@@ -59,6 +59,14 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
 
 ExitCode Trainer::run(const RunDirectory* directory) {
   directory_ = directory;
+  if (directory != nullptr) writer_.emplace(*directory);
+  last_checkpoint_ = Clock::now();
+  const ExitCode code = train_epochs();
+  if (writer_) writer_->finish();
+  return code;
+}
+
+ExitCode Trainer::train_epochs() {
   while (state_.position.epoch < config_.train.epochs) {
     if (limit_reached()) return ExitCode::kDone;
     const Outcome outcome = train_epoch();
@@ -80,11 +88,15 @@ Trainer::Outcome Trainer::train_epoch() {
   epoch_samples_ = 0;
   epoch_start_ = Clock::now();
   while (at.step_in_epoch < steps_per_epoch_) {
-    const bool stop = run_step();
-    if (stop) return Outcome::kStopped;
+    const Wishes wishes = run_step();
+    if (wishes.stop) return Outcome::kStopped;
     if (at.step_in_epoch == steps_per_epoch_) break;
     if (limit_reached()) return Outcome::kLimitReached;
-    if (checkpoint_due()) write_checkpoint();
+    if (wishes.checkpoint || checkpoint_due()) {
+      write_checkpoint();
+    } else {
+      check_replicas_when_due();
+    }
   }
   return Outcome::kEpochDone;
 }
@@ -107,24 +119,25 @@ bool Trainer::read_due() const {
          at.step_in_epoch == steps_per_epoch_ || limit_reached() || checkpoint_due();
 }
 
-// True when the run is to stop here: all ranks see it at the same step.
-bool Trainer::run_step() {
+// What the ranks wish to do after the step: all see it at the same step.
+Wishes Trainer::run_step() {
   Position& at = state_.position;
   const auto samples = static_cast<int64_t>(split_.train.size());
   const Range range = step_range(at.step_in_epoch, config_.train.batch_size, samples);
+  comm_.set_step(at.step + 1);
   step_.run({range, at.epoch,
              learning_rate_at(config_.schedule, base_learning_rate_, at.step, total_steps_,
                               steps_per_epoch_),
-             signals_.stop_requested()});
+             signals_.stop_requested(), checkpoint_time()});
   ++at.step;
   ++at.step_in_epoch;
   at.samples += range.count;
   epoch_samples_ += range.count;
   meter_.add(at.step, range.count);
-  if (!read_due()) return false;
-  const bool stop = meter_.read(at);
+  if (!read_due()) return {};
+  const Wishes wishes = meter_.read(at);
   progress_.show(at.step, at.epoch + 1, at.loss_sum / static_cast<double>(at.samples), range.count);
-  return stop;
+  return wishes;
 }
 
 void Trainer::finish_epoch() {
@@ -173,10 +186,28 @@ void Trainer::test() {
   record(test_json(state_.position, result));
 }
 
+// By the clock of rank 0, which tells the others.
+bool Trainer::checkpoint_time() const {
+  const double minutes = config_.run.checkpoint_minutes;
+  return directory_ != nullptr && minutes > 0 && seconds_since(last_checkpoint_) >= minutes * 60;
+}
+
+void Trainer::check_replicas_when_due() {
+  const int64_t every = config_.run.check_replicas_every;
+  if (every > 0 && state_.position.step % every == 0) {
+    check_replicas(replica_tensors(state_), comm_);
+  }
+}
+
 void Trainer::write_checkpoint() {
-  if (directory_ == nullptr) return;
   const auto start = Clock::now();
-  directory_->write_checkpoint(take_checkpoint(state_, to_toml(config_), config_.optimizer.name));
+  check_replicas(replica_tensors(state_), comm_);
+  if (directory_ == nullptr) return;
+  writer_->submit(take_checkpoint(state_, to_toml(config_), config_.optimizer.name));
+  progress_.clear();
+  log_.line(
+      fmt::format("checkpoint step {}  weights {}", state_.position.step, state_.flat.hash()));
+  last_checkpoint_ = Clock::now();
   checkpoint_seconds_ += seconds_since(start);
 }
 

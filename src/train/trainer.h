@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -13,6 +14,7 @@
 #include "data/batches.h"
 #include "data/cifar10.h"
 #include "data/split.h"
+#include "train/checkpoint_writer.h"
 #include "train/epoch_record.h"
 #include "train/evaluation.h"
 #include "train/meter.h"
@@ -39,8 +41,9 @@ class Trainer {
   using Clock = std::chrono::steady_clock;
   enum class Outcome { kEpochDone, kLimitReached, kStopped };
 
+  ExitCode train_epochs();
   Outcome train_epoch();
-  bool run_step();
+  Wishes run_step();
   bool limit_reached() const;
   bool checkpoint_due() const;
   bool read_due() const;
@@ -49,6 +52,8 @@ class Trainer {
   EpochRecord trained_part();
   void report(const EpochRecord& epoch);
   void test();
+  bool checkpoint_time() const;
+  void check_replicas_when_due();
   void write_checkpoint();
   void record(const std::string& json) const;
 
@@ -56,6 +61,7 @@ class Trainer {
   TrainState& state_;
   Communicator& comm_;
   const RunDirectory* directory_ = nullptr;
+  std::optional<CheckpointWriter> writer_;  // where there is a directory
   const Signals& signals_;
   const Log& log_;
 
@@ -70,8 +76,9 @@ class Trainer {
   Meter meter_;
   Progress progress_;
   Clock::time_point epoch_start_;
-  double checkpoint_seconds_ = 0;
-  int64_t epoch_samples_ = 0;  // in this process; after a resume fewer than the epoch's
+  Clock::time_point last_checkpoint_;
+  double checkpoint_seconds_ = 0;  // that training waited for checkpoints
+  int64_t epoch_samples_ = 0;      // in this process; after a resume fewer than the epoch's
 };
 
 }  // namespace cifar

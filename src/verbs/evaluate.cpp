@@ -44,7 +44,7 @@ ExitCode evaluate(const Invocation& invocation) {
   const Samples samples = samples_of(open_dataset(config.data), config);
   const auto comm = make_communicator(device.comm, invocation.world, config.run.timeout);
   const Precision precision(config.train.precision, device.device);
-  precision.apply();
+  precision.apply(/*deterministic=*/true);
   const auto network = make_network(config);
   network->to(device.device);
   restore_weights(found.checkpoint, found.file, *network);

@@ -26,8 +26,9 @@ std::string directory_of(const std::string& checkpoint) {
   return std::filesystem::absolute(checkpoint).parent_path().parent_path().string();
 }
 
-// batch_size_per_rank becomes batch_size, which is what everything else goes by.
-void resolve_batch_size(TrainConfig& train, int world_size) {
+// What is said by the rank becomes what everything else goes by: the global batch and its shards.
+void resolve_ranks(TrainConfig& train, int world_size) {
+  if (train.shards == 0) train.shards = world_size;
   if (train.batch_size_per_rank == 0) return;
   train.batch_size = train.batch_size_per_rank * world_size;
   train.batch_size_per_rank = 0;
@@ -40,7 +41,7 @@ Config resolve(const Invocation& invocation, const std::optional<FoundCheckpoint
   base.text = broadcast_text(base.text, invocation.world, invocation.line.config.run.timeout);
   base.name = found ? found->file : "the checkpoint's recipe";
   Config config = parse_command_line(invocation.argc, invocation.argv, base).config;
-  resolve_batch_size(config.train, invocation.world.size());
+  resolve_ranks(config.train, invocation.world.size());
   if (found && config.run.directory.empty()) config.run.directory = directory_of(found->file);
   return config;
 }

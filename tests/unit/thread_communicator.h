@@ -21,7 +21,7 @@ namespace cifar {
 // What the ranks share: a barrier, and each rank's tensor of the present collective.
 class ThreadTeam {
  public:
-  explicit ThreadTeam(int size) : tensors_(size) {}
+  explicit ThreadTeam(int size) : tensors_(size), sends_(size) {}
 
   int size() const { return static_cast<int>(tensors_.size()); }
 
@@ -58,14 +58,33 @@ class ThreadTeam {
     meet();
   }
 
+  // Every rank calls it, with empty lists when it has no message.
+  void exchange(int rank, const std::vector<Message>& sends, const std::vector<Message>& receives) {
+    sends_[rank] = sends;
+    meet();
+    std::vector<size_t> next(sends_.size());  // where to look on in each rank's list
+    for (const auto& [tensor, peer] : receives) {
+      size_t& at = next[peer];
+      while (at < sends_[peer].size() && sends_[peer][at].peer != rank) ++at;
+      if (at == sends_[peer].size()) {
+        throw Error(ExitCode::kUsage, "threads", "a receive that nobody sends to");
+      }
+      check_alike(sends_[peer][at].tensor, tensor);
+      tensor.copy_(sends_[peer][at++].tensor);
+    }
+    meet();
+  }
+
  private:
+  static void check_alike(const torch::Tensor& one, const torch::Tensor& other) {
+    if (one.sizes() == other.sizes() && one.dtype() == other.dtype()) return;
+    throw Error(ExitCode::kUsage, "threads", "tensors of different shape or type");
+  }
+
   void show(int rank, const torch::Tensor& tensor) {
     tensors_[rank] = tensor;
     meet();
-    for (const torch::Tensor& other : tensors_) {
-      if (other.sizes() == tensor.sizes() && other.dtype() == tensor.dtype()) continue;
-      throw Error(ExitCode::kUsage, "threads", "tensors of different shape or type");
-    }
+    for (const torch::Tensor& other : tensors_) check_alike(other, tensor);
   }
 
   std::mutex mutex_;
@@ -74,6 +93,7 @@ class ThreadTeam {
   int64_t round_ = 0;
   bool left_ = false;
   std::vector<torch::Tensor> tensors_;
+  std::vector<std::vector<Message>> sends_;
 };
 
 class ThreadCommunicator : public Communicator {
@@ -92,6 +112,9 @@ class ThreadCommunicator : public Communicator {
     pending_.clear();
   }
   void broadcast(torch::Tensor tensor, int root) override { team_.broadcast(rank_, tensor, root); }
+  void exchange(const std::vector<Message>& sends, const std::vector<Message>& receives) override {
+    team_.exchange(rank_, sends, receives);
+  }
   void barrier() override { team_.meet(); }
 
  private:

@@ -1,0 +1,32 @@
+// The types of tensors that the communicators carry, for each library's own names of them.
+#pragma once
+
+#include <torch/types.h>
+
+#include "base/error.h"
+
+namespace cifar {
+
+template <typename Type>
+struct TensorTypes {
+  Type float32, float64, int64, uint8;
+
+  // Error(kUsage) for any other.
+  Type of(const torch::Tensor& tensor) const {
+    switch (tensor.scalar_type()) {
+      case torch::kFloat32:
+        return float32;
+      case torch::kFloat64:
+        return float64;
+      case torch::kInt64:
+        return int64;
+      case torch::kUInt8:
+        return uint8;
+      default:
+        throw Error(ExitCode::kUsage, "communicator", c10::toString(tensor.scalar_type()),
+                    "float32, float64, int64 or uint8");
+    }
+  }
+};
+
+}  // namespace cifar
