@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/memory.h"
+#include "comm/communicator.h"
 #include "verbs/verbs.h"
 
 namespace {
@@ -17,13 +18,13 @@ constexpr int kInternalError = 1;
 // Prints the error once for the whole job and ends all ranks. An error that every rank meets is
 // told by rank 0, whose abort ends the others while they wait; a held SIGTERM would not.
 [[noreturn]] void fail(const std::optional<cifar::World>& world, cifar::Signals& signals, int code,
-                       std::string_view message, std::string_view where) {
+                       std::string_view message, std::string_view where, bool at_once = false) {
   signals.release();
   const int rank = world ? world->rank() : 0;
-  if (rank != 0) std::this_thread::sleep_for(std::chrono::seconds(3));
+  if (rank != 0 && !at_once) std::this_thread::sleep_for(std::chrono::seconds(3));
   std::string context(where);
   if (world && world->size() > 1) context += fmt::format(", rank {} on {}", rank, world->host());
-  fmt::print(stderr, "cifar-ddp: error: {} [{}]\n", message.substr(0, message.find('\n')), context);
+  cifar::print_error(message, context);
   std::fflush(nullptr);
   if (world) world->abort(code);
   std::_Exit(code);
@@ -45,6 +46,8 @@ int main(int argc, char** argv) {
       return 0;
     }
     return static_cast<int>(cifar::run_verb(invocation));
+  } catch (const cifar::PeerLost& error) {
+    fail(world, signals, static_cast<int>(error.code()), error.what(), error.where(), true);
   } catch (const cifar::Error& error) {
     fail(world, signals, static_cast<int>(error.code()), error.what(), error.where());
   } catch (const std::exception& error) {

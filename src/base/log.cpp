@@ -15,4 +15,11 @@ void Log::warning(std::string_view text) const {
   std::fprintf(stderr, "cifar-ddp: warning: %.*s\n", static_cast<int>(text.size()), text.data());
 }
 
+void print_error(std::string_view text, std::string_view context) {
+  text = text.substr(0, text.find('\n'));
+  std::fflush(stdout);
+  std::fprintf(stderr, "cifar-ddp: error: %.*s [%.*s]\n", static_cast<int>(text.size()),
+               text.data(), static_cast<int>(context.size()), context.data());
+}
+
 }  // namespace cifar

@@ -18,4 +18,8 @@ class Log {
   int rank_;
 };
 
+// One line "cifar-ddp: error: TEXT [CONTEXT]" on standard error, from any rank; of a longer text
+// the first line.
+void print_error(std::string_view text, std::string_view context);
+
 }  // namespace cifar

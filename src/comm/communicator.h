@@ -5,7 +5,7 @@
 // type (float32, float64, int64, uint8), contiguous. Sums are left as sums: the caller divides. CPU
 // tensors are done on return (of finish(), for those that were started); CUDA tensors are ordered
 // by the current stream, and the host does not wait. All ranks end with the same bits. A wait
-// longer than the deadline is an Error(kPeerLost).
+// longer than the deadline is a PeerLost that names the ranks that did not come, and the operation.
 #pragma once
 
 #include <torch/types.h>
@@ -14,9 +14,16 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "comm/world.h"
 
 namespace cifar {
+
+// A rank did not come in time, or its connection broke. Those that are left agree on one that
+// throws this first; it is to be told at once, and MPI_Abort ends the others.
+class PeerLost : public Error {
+  using Error::Error;
+};
 
 // What one rank sends and `peer` receives, or the other way round.
 struct Message {
@@ -49,7 +56,7 @@ class Communicator {
   }
 
   // The step that the next calls belong to, for errors; -1: none.
-  void set_step(int64_t step) { step_ = step; }
+  virtual void set_step(int64_t step) { step_ = step; }
   int64_t step() const { return step_; }
 
  private:

@@ -1,9 +1,6 @@
 #include "comm/mpi_communicator.h"
 
-#include <fmt/format.h>
-
-#include <thread>
-
+#include "comm/roll_call.h"
 #include "comm/tensor_type.h"
 
 namespace cifar {
@@ -23,77 +20,80 @@ int count_of(const torch::Tensor& tensor) {
 
 }  // namespace
 
-void MpiCommunicator::start_all_reduce_sum(torch::Tensor tensor) {
-  torch::Tensor host = tensor.is_cpu() ? tensor : tensor.cpu();
-  MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(MPI_Iallreduce(MPI_IN_PLACE, host.data_ptr(), count_of(host), mpi_type(host), MPI_SUM,
-                           world_.mpi()->all, &request),
-            "MPI_Iallreduce");
-  pending_.push_back({std::move(tensor), std::move(host), request});
+// What is still under way, because a wait was given up or the caller failed, goes on in MPI.
+MpiCommunicator::~MpiCommunicator() {
+  for (Pending& pending : pending_) world_.mpi()->abandoned.push_back(std::move(pending.host));
 }
 
-void MpiCommunicator::finish() {
-  for (Pending& pending : pending_) {
-    wait(pending.request, "all-reduce");
-    if (!pending.tensor.is_cpu()) pending.tensor.copy_(pending.host);
+Operation MpiCommunicator::next(const char* name) const {
+  return next_operation(world_, name, step());
+}
+
+template <typename Call>
+void MpiCommunicator::begin(const Operation& operation, torch::Tensor result, torch::Tensor host,
+                            const Call& call) {
+  const int count = count_of(host);
+  const MPI_Datatype type = mpi_type(host);
+  void* data = host.data_ptr();
+  pending_.push_back({std::move(result), std::move(host), MPI_REQUEST_NULL, operation});
+  start(world_, operation, timeout_,
+        [&] { return call(data, count, type, &pending_.back().request); });
+}
+
+void MpiCommunicator::finish_from(size_t first) {
+  Deadline deadline(timeout_);
+  for (size_t k = first; k < pending_.size(); ++k) {
+    Pending& pending = pending_[k];
+    await(world_, pending.request, pending.operation, deadline);
+    if (pending.result.defined() && !pending.result.is_cpu()) pending.result.copy_(pending.host);
   }
-  pending_.clear();
+  pending_.erase(pending_.begin() + static_cast<ptrdiff_t>(first), pending_.end());
+}
+
+void MpiCommunicator::start_all_reduce_sum(torch::Tensor tensor) {
+  begin(next("all-reduce"), tensor, tensor.cpu(),
+        [&](void* data, int count, MPI_Datatype type, MPI_Request* request) {
+          return MPI_Iallreduce(MPI_IN_PLACE, data, count, type, MPI_SUM, world_.mpi()->all,
+                                request);
+        });
 }
 
 void MpiCommunicator::broadcast(torch::Tensor tensor, int root) {
-  torch::Tensor host = tensor.is_cpu() ? tensor : tensor.cpu();
-  MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(MPI_Ibcast(host.data_ptr(), count_of(host), mpi_type(host), root, world_.mpi()->all,
-                       &request),
-            "MPI_Ibcast");
-  wait(request, "broadcast");
-  if (!tensor.is_cpu()) tensor.copy_(host);
+  const size_t first = pending_.size();
+  begin(next("broadcast"), tensor, tensor.cpu(),
+        [&](void* data, int count, MPI_Datatype type, MPI_Request* request) {
+          return MPI_Ibcast(data, count, type, root, world_.mpi()->all, request);
+        });
+  finish_from(first);
 }
 
 void MpiCommunicator::exchange(const std::vector<Message>& sends,
                                const std::vector<Message>& receives) {
-  std::vector<Pending> pending;
+  const size_t first = pending_.size();
+  const Operation operation = next("exchange");
   for (const auto& [tensor, peer] : receives) {
-    pending.push_back({tensor, tensor.is_cpu() ? tensor : torch::empty_like(tensor, torch::kCPU),
-                       MPI_REQUEST_NULL});
-    torch::Tensor& host = pending.back().host;
-    check_mpi(MPI_Irecv(host.data_ptr(), count_of(host), mpi_type(host), peer, kExchangeTag,
-                        world_.mpi()->all, &pending.back().request),
-              "MPI_Irecv");
+    const torch::Tensor host = tensor.is_cpu() ? tensor : torch::empty_like(tensor, torch::kCPU);
+    begin(operation, tensor, host,
+          [&](void* data, int count, MPI_Datatype type, MPI_Request* request) {
+            return MPI_Irecv(data, count, type, peer, kExchangeTag, world_.mpi()->all, request);
+          });
   }
   for (const auto& [tensor, peer] : sends) {
-    pending.push_back({tensor, tensor.cpu(), MPI_REQUEST_NULL});
-    torch::Tensor& host = pending.back().host;
-    check_mpi(MPI_Isend(host.data_ptr(), count_of(host), mpi_type(host), peer, kExchangeTag,
-                        world_.mpi()->all, &pending.back().request),
-              "MPI_Isend");
+    begin(operation, {}, tensor.cpu(),
+          [&](void* data, int count, MPI_Datatype type, MPI_Request* request) {
+            return MPI_Isend(data, count, type, peer, kExchangeTag, world_.mpi()->all, request);
+          });
   }
-  for (size_t k = 0; k < pending.size(); ++k) {
-    wait(pending[k].request, "exchange");
-    const bool received = k < receives.size();
-    if (received && !pending[k].tensor.is_cpu()) pending[k].tensor.copy_(pending[k].host);
-  }
+  finish_from(first);
 }
 
 void MpiCommunicator::barrier() {
-  MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(MPI_Ibarrier(world_.mpi()->all, &request), "MPI_Ibarrier");
-  wait(request, "barrier");
-}
-
-void MpiCommunicator::wait(MPI_Request& request, const char* operation) {
-  using Clock = std::chrono::steady_clock;
-  const auto deadline = Clock::now() + std::chrono::duration<double>(timeout_);
-  for (;;) {
-    int done = 0;
-    check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), operation);
-    if (done) return;
-    if (Clock::now() > deadline) {
-      throw Error(ExitCode::kPeerLost, operation, fmt::format("not done after {} s", timeout_),
-                  fmt::format("all {} ranks to take part (--timeout)", size()));
-    }
-    std::this_thread::yield();  // several ranks may share a core
-  }
+  const size_t first = pending_.size();
+  begin(next("barrier"), {}, torch::empty({0}),
+        [&](void*, int, MPI_Datatype, MPI_Request* request) {
+          return MPI_Ibarrier(world_.mpi()->all, request);
+        });
+  finish_from(first);
 }
 
 }  // namespace cifar

@@ -1,27 +1,33 @@
-// What World keeps of MPI, and the check of its return codes; for the .cpp files of comm/ alone.
+// What World keeps of MPI; for the .cpp files of comm/ alone.
 #pragma once
 
 #include <mpi.h>
+#include <torch/types.h>
 
+#include <mutex>
 #include <string>
+#include <vector>
 
-#include "base/error.h"
 #include "comm/world.h"
 
 namespace cifar {
 
 struct World::Mpi {
-  MPI_Comm all = MPI_COMM_NULL;   // a duplicate of MPI_COMM_WORLD, errors returned
+  MPI_Comm all = MPI_COMM_NULL;   // duplicates of MPI_COMM_WORLD, errors returned: for the work,
+  MPI_Comm roll = MPI_COMM_NULL;  // and for roll calls
   MPI_Comm node = MPI_COMM_NULL;  // the ranks of this host
+  std::mutex mutex;               // held in every call: MPI_THREAD_SERIALIZED
+  std::mutex giving_up;           // held by the thread that calls the roll
+  int64_t begun = 0;              // operations; the same on all ranks that are equally far
+  // What MPI may still read or write after a wait was given up: kept until the process ends.
+  std::vector<torch::Tensor> abandoned;
 };
 
-inline void check_mpi(int status, const char* call,
-                      std::source_location where = std::source_location::current()) {
-  if (status == MPI_SUCCESS) return;
+inline std::string mpi_error_text(int status) {
   char text[MPI_MAX_ERROR_STRING];
   int length = 0;
   MPI_Error_string(status, text, &length);
-  throw Error(ExitCode::kPeerLost, call, std::string(text, length), "all ranks to answer", where);
+  return std::string(text, length);
 }
 
 }  // namespace cifar

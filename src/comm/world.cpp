@@ -1,5 +1,6 @@
 #include "comm/world.h"
 
+#include <fmt/format.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -7,12 +8,18 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "comm/mpi_handle.h"
+#include "base/error.h"
+#include "comm/exit_guard.h"
+#include "comm/launcher.h"
+#include "comm/roll_call.h"
 
 namespace cifar {
 namespace {
 
 constexpr int kTextBytes = 256;
+constexpr double kStartSeconds = 300;
+constexpr double kAbortSeconds = 5;
+constexpr double kSilenceSeconds = 3;  // of the other ranks, when rank 0 tells an error of all
 
 bool has(const char* variable) {
   return std::getenv(variable) != nullptr;
@@ -42,16 +49,42 @@ std::string affinity() {
   return text;
 }
 
-std::vector<std::string> gather_over(MPI_Comm comm, const std::string& text) {
-  int size = 0;
-  MPI_Comm_size(comm, &size);
-  char mine[kTextBytes] = {};
-  text.copy(mine, kTextBytes - 1);
-  std::vector<char> all(static_cast<size_t>(size) * kTextBytes);
-  check_mpi(MPI_Allgather(mine, kTextBytes, MPI_CHAR, all.data(), kTextBytes, MPI_CHAR, comm),
-            "MPI_Allgather");
+// For calls of MPI that take as long as they like: there is no telling whom they wait for.
+ExitGuard all_ranks_within(const char* what) {
+  const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+  if (rank == nullptr) rank = std::getenv("PMIX_RANK");
+  const bool first = rank == nullptr || std::atoi(rank) == 0;
+  return {kStartSeconds + (first ? 0 : kSilenceSeconds), static_cast<int>(ExitCode::kPeerLost),
+          fmt::format("{}: not done within {} s; expected all ranks", what, kStartSeconds)};
+}
+
+void check(int status, const char* call) {
+  if (status == MPI_SUCCESS) return;
+  throw Error(ExitCode::kPeerLost, call, mpi_error_text(status), "all ranks to answer");
+}
+
+std::vector<std::string> gather_over(const World& world, MPI_Comm comm, int size,
+                                     const std::string& text) {
+  const auto mine = torch::zeros({kTextBytes}, torch::kInt8);
+  const auto all = torch::zeros({size, kTextBytes}, torch::kInt8);
+  text.copy(static_cast<char*>(mine.data_ptr()), kTextBytes - 1);
+  const Operation operation = next_operation(world, "gather");
+  MPI_Request request = MPI_REQUEST_NULL;
+  try {
+    start(world, operation, kStartSeconds, [&] {
+      return MPI_Iallgather(mine.data_ptr(), kTextBytes, MPI_CHAR, all.data_ptr(), kTextBytes,
+                            MPI_CHAR, comm, &request);
+    });
+    Deadline deadline(kStartSeconds);
+    await(world, request, operation, deadline);
+  } catch (const PeerLost&) {
+    world.mpi()->abandoned.insert(world.mpi()->abandoned.end(), {mine, all});
+    throw;
+  }
   std::vector<std::string> texts;
-  for (int rank = 0; rank < size; ++rank) texts.emplace_back(all.data() + rank * kTextBytes);
+  for (int rank = 0; rank < size; ++rank) {
+    texts.emplace_back(static_cast<const char*>(all.const_data_ptr()) + rank * kTextBytes);
+  }
   return texts;
 }
 
@@ -67,36 +100,53 @@ World::World(int* argc, char*** argv) {
     refuse_plain_srun();
     return;
   }
-  int provided = 0;
-  // Autograd's threads start collectives of CUDA tensors, one at a time.
-  MPI_Init_thread(argc, argv, MPI_THREAD_SERIALIZED, &provided);
   mpi_ = std::make_unique<Mpi>();
-  MPI_Comm_dup(MPI_COMM_WORLD, &mpi_->all);
-  MPI_Comm_set_errhandler(mpi_->all, MPI_ERRORS_RETURN);
-  MPI_Comm_rank(mpi_->all, &rank_);
-  MPI_Comm_size(mpi_->all, &size_);
-  MPI_Comm_split_type(mpi_->all, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &mpi_->node);
-  MPI_Comm_rank(mpi_->node, &local_rank_);
-  MPI_Comm_size(mpi_->node, &local_size_);
-  const auto masks = gather_over(mpi_->node, mask);
+  connect(argc, argv);
+  hosts_ = gather(host_);
+  const auto masks = gather_over(*this, mpi_->node, local_size_, mask);
   const auto sharers = std::count(masks.begin(), masks.end(), masks[local_rank_]);
   cores_ = std::max<int>(1, cores_ / static_cast<int>(sharers));
 }
 
+void World::connect(int* argc, char*** argv) {
+  // Without it ranks of one host copy each other's memory by process_vm_readv, which containers
+  // forbid ("Read -1, expected ..., errno = 1"); where it is allowed, an all-reduce of half a
+  // megabyte takes four times as long as through shared memory. The threads that there are by now
+  // (Signals has one) never read the environment.
+  setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", /*overwrite=*/0);
+  const ExitGuard guard = all_ranks_within("start of MPI");
+  int provided = 0;
+  // Autograd's threads start collectives of CUDA tensors, one at a time.
+  MPI_Init_thread(argc, argv, MPI_THREAD_SERIALIZED, &provided);
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);  // duplicates inherit it
+  check(MPI_Comm_dup(MPI_COMM_WORLD, &mpi_->all), "MPI_Comm_dup");
+  check(MPI_Comm_dup(MPI_COMM_WORLD, &mpi_->roll), "MPI_Comm_dup");
+  MPI_Comm_rank(mpi_->all, &rank_);
+  MPI_Comm_size(mpi_->all, &size_);
+  check(MPI_Comm_split_type(mpi_->all, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &mpi_->node),
+        "MPI_Comm_split_type");
+  MPI_Comm_rank(mpi_->node, &local_rank_);
+  MPI_Comm_size(mpi_->node, &local_size_);
+}
+
 World::~World() {
   if (!mpi_) return;
-  MPI_Comm_free(&mpi_->node);
-  MPI_Comm_free(&mpi_->all);
+  const ExitGuard guard = all_ranks_within("end of MPI");
+  for (MPI_Comm* comm : {&mpi_->node, &mpi_->roll, &mpi_->all}) MPI_Comm_free(comm);
   MPI_Finalize();
 }
 
 std::vector<std::string> World::gather(const std::string& text) const {
   if (!mpi_) return {text.substr(0, kTextBytes - 1)};
-  return gather_over(mpi_->all, text);
+  return gather_over(*this, mpi_->all, size_, text);
 }
 
 void World::abort(int code) const {
-  if (mpi_) MPI_Abort(MPI_COMM_WORLD, code);
+  const ExitGuard guard(kAbortSeconds, code);
+  if (mpi_) {
+    see_launcher_off();
+    MPI_Abort(MPI_COMM_WORLD, code);
+  }
   std::_Exit(code);
 }
 

@@ -1,5 +1,6 @@
 // The processes of a job: an MPI session for the life of the program, made first and destroyed
-// last. A process that no launcher started is a world of one and never initialises MPI.
+// last. A process that no launcher started is a world of one and never initialises MPI. The start
+// and the end of MPI, and gather(), have five minutes: --timeout is not known yet, or not any more.
 #pragma once
 
 #include <memory>
@@ -21,6 +22,7 @@ class World {
   int local_rank() const { return local_rank_; }  // among the ranks of this host
   int local_size() const { return local_size_; }
   const std::string& host() const { return host_; }
+  const std::vector<std::string>& hosts() const { return hosts_; }  // by rank
   // Cores that this rank may use for itself: its affinity mask, divided by the local ranks with the
   // same mask. mpirun -np 2 binds each rank to one core.
   int cores() const { return cores_; }
@@ -29,17 +31,21 @@ class World {
   std::vector<std::string> gather(const std::string& text) const;
 
   // Ends all ranks of the job with this exit code. MPI_Abort is the only way an exit code survives
-  // both mpirun and srun.
+  // both mpirun and srun; when it hangs, as it does when the launcher cannot be reached, this
+  // process ends after five seconds all the same.
   [[noreturn]] void abort(int code) const;
 
   // For the other files of comm/ alone; null without MPI.
   struct Mpi;
-  const Mpi* mpi() const { return mpi_.get(); }
+  Mpi* mpi() const { return mpi_.get(); }
 
  private:
+  void connect(int* argc, char*** argv);
+
   std::unique_ptr<Mpi> mpi_;
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1, cores_ = 1;
   std::string host_;
+  std::vector<std::string> hosts_;
 };
 
 // "MPI 3.1, Open MPI v4.1.4", for doctor.

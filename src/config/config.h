@@ -72,6 +72,7 @@ struct RunConfig {
   std::string comm = "auto";           // auto | self | mpi | nccl
   int64_t threads = 0;                 // per rank; 0: the rank's share of the cores
   double timeout = 300;                // seconds that a collective may take
+  std::string fault;                   // test builds: what is to break, see train/faults.h
 };
 
 struct EvaluateConfig {

@@ -1,6 +1,7 @@
 #include "config/options.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace cifar {
@@ -120,6 +121,16 @@ std::vector<Option> make_options() {
   };
 }
 
+// What only test builds have.
+std::vector<Option> make_fault_options() {
+#if CIFAR_FAULTS
+  return {OPTION(run.fault, "fault", "SPEC",
+                 "kill, stop, delay=SECONDS, bitflip or nan @STEP:RANK, with commas", any())};
+#else
+  return {};
+#endif
+}
+
 #undef OPTION
 
 struct Fulfils {
@@ -162,7 +173,11 @@ const std::vector<Section>& sections() {
 }
 
 const std::vector<Option>& options() {
-  static const std::vector<Option> all = make_options();
+  static const std::vector<Option> all = [] {
+    auto options = make_options();
+    std::ranges::move(make_fault_options(), std::back_inserter(options));
+    return options;
+  }();
   return all;
 }
 

@@ -172,8 +172,10 @@ std::string to_toml(const Config& config) {
     for (const Option& option : options()) {
       if (option.section() != section.name) continue;
       const Value value = get(option, config);
-      // The batch size that is not given is 0, which a recipe must not say.
-      const bool not_given = value == Value(int64_t{0}) && !option.check(value);
+      // The batch size that is not given is 0, which a recipe must not say. Nor an empty text, so
+      // that a file of a build with --fault can be read by one without.
+      const bool not_given =
+          (value == Value(int64_t{0}) && !option.check(value)) || value == Value(std::string());
       if (!not_given) text += fmt::format("{} = {}\n", option.name(), to_toml_text(value));
     }
   }

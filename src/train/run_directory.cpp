@@ -41,6 +41,15 @@ std::string new_path(const std::string& name) {
   return path;
 }
 
+// What a crash left half written.
+void remove_parts(const std::string& folder) {
+  std::vector<fs::path> parts;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() == ".part") parts.push_back(entry.path());
+  }
+  for (const fs::path& part : parts) fs::remove(part);
+}
+
 FoundCheckpoint read_checkpoint(const std::string& file) {
   return {file, deserialize(read_file(file, ExitCode::kCheckpoint), file)};
 }
@@ -76,6 +85,8 @@ RunDirectory::RunDirectory(std::string path, const std::string& name, bool resum
                 "a new folder, or --resume auto to go on");
   }
   make_folder(path_ + "/checkpoints", ExitCode::kCheckpoint);
+  remove_parts(path_);
+  remove_parts(path_ + "/checkpoints");
 }
 
 void RunDirectory::write_config(const std::string& toml) const {
@@ -84,14 +95,16 @@ void RunDirectory::write_config(const std::string& toml) const {
 
 void RunDirectory::write_checkpoint(const Checkpoint& checkpoint) const {
   const std::string folder = path_ + "/checkpoints";
-  write_file(fmt::format("{}/step-{:08}.pt", folder, checkpoint.position.step),
-             serialize(checkpoint), ExitCode::kCheckpoint);
+  const std::string file = fmt::format("{}/step-{:08}.pt", folder, checkpoint.position.step);
+  write_file(file, serialize(checkpoint), ExitCode::kCheckpoint);
   const auto files = checkpoint_files(folder);
-  const auto extra = keep_ == 0 ? 0 : static_cast<int64_t>(files.size()) - keep_;
+  // Those of later steps do not count: a resume passed them over because they are damaged.
+  const int64_t count = std::find(files.begin(), files.end(), file) - files.begin() + 1;
+  const int64_t extra = keep_ == 0 ? 0 : count - keep_;
   for (int64_t i = 0; i < extra; ++i) fs::remove(files[i]);
 }
 
-void RunDirectory::rewind_metrics(int64_t step) const {
+void RunDirectory::rewind_metrics(int64_t epochs) const {
   if (!fs::exists(metrics_file())) return;
   std::istringstream lines(read_file(metrics_file(), ExitCode::kCheckpoint));
   std::string kept;
@@ -100,7 +113,7 @@ void RunDirectory::rewind_metrics(int64_t step) const {
     // A line that a crash cut off is not JSON; the lines of the test and of an epoch that was
     // broken off are written anew.
     if (!object.is_object() || object.contains("test_loss") || object.contains("partial")) continue;
-    if (object.value("step", int64_t{0}) <= step) kept += line + "\n";
+    if (object.value("epoch", int64_t{0}) <= epochs) kept += line + "\n";
   }
   write_file(metrics_file(), kept, ExitCode::kCheckpoint);
 }

@@ -31,15 +31,15 @@ FoundCheckpoint find_checkpoint(const std::string& where, const Log& log);
 class RunDirectory {
  public:
   // `path` empty: a new folder "runs/NAME-DATE-TIME". Error(kUsage) when a run is already there and
-  // `resuming` is false.
+  // `resuming` is false. Files that a crash left half written are removed.
   RunDirectory(std::string path, const std::string& name, bool resuming, int64_t keep);
 
   const std::string& path() const { return path_; }
   void write_config(const std::string& toml) const;
   // Deletes what exceeds the number to keep, after the new one is safe.
   void write_checkpoint(const Checkpoint& checkpoint) const;
-  // Drops lines of metrics.jsonl that come after `step`, which a resumed run will write again.
-  void rewind_metrics(int64_t step) const;
+  // Drops the lines of metrics.jsonl that a run with `epochs` whole epochs behind it writes again.
+  void rewind_metrics(int64_t epochs) const;
   // One line; `object` is JSON with the key "step".
   void append_metrics(const std::string& object) const;
 

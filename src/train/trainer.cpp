@@ -55,6 +55,11 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
   learning_rate_at(config.schedule, base_learning_rate_, 0, total_steps_, steps_per_epoch_);
   val_batches_.set_order(split_.val, 0);
   test_batches_.set_order(all_samples(test_samples_), 0);
+#if CIFAR_FAULTS
+  faults_.emplace(config.run.fault, static_cast<uint64_t>(config.train.seed),
+                  config.run.max_steps > 0 ? config.run.max_steps : total_steps_, comm.rank(),
+                  comm.size());
+#endif
 }
 
 ExitCode Trainer::run(const RunDirectory* directory) {
@@ -125,6 +130,9 @@ Wishes Trainer::run_step() {
   const auto samples = static_cast<int64_t>(split_.train.size());
   const Range range = step_range(at.step_in_epoch, config_.train.batch_size, samples);
   comm_.set_step(at.step + 1);
+#if CIFAR_FAULTS
+  faults_->before_step(at.step + 1, state_.flat);
+#endif
   step_.run({range, at.epoch,
              learning_rate_at(config_.schedule, base_learning_rate_, at.step, total_steps_,
                               steps_per_epoch_),

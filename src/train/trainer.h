@@ -17,6 +17,7 @@
 #include "train/checkpoint_writer.h"
 #include "train/epoch_record.h"
 #include "train/evaluation.h"
+#include "train/faults.h"
 #include "train/meter.h"
 #include "train/phase_timer.h"
 #include "train/progress.h"
@@ -73,6 +74,7 @@ class Trainer {
   Batches train_batches_, val_batches_, test_batches_;
   PhaseTimer timer_;
   TrainStep step_;
+  std::optional<Faults> faults_;  // in test builds
   Meter meter_;
   Progress progress_;
   Clock::time_point epoch_start_;

@@ -60,12 +60,12 @@ void announce(const Config& config, const Dataset& dataset, const DeviceChoice& 
 
 // Rank 0 prepares the run directory; the others have none.
 std::unique_ptr<RunDirectory> open_directory(const Config& config, const Communicator& comm,
-                                             int64_t step, const Log& log) {
+                                             int64_t epochs, const Log& log) {
   if (comm.rank() != 0) return nullptr;
   auto directory = std::make_unique<RunDirectory>(config.run.directory, config.recipe,
                                                   !config.run.resume.empty(), config.run.keep);
   directory->write_config(to_toml(config));
-  directory->rewind_metrics(step);
+  directory->rewind_metrics(epochs);
   log.line("run directory " + directory->path());
   return directory;
 }
@@ -89,7 +89,7 @@ ExitCode train(const Invocation& invocation) {
 
   Trainer trainer(config, dataset, state, *comm, invocation.signals, log);
   announce(config, dataset, device, *comm, threads, log);
-  const auto directory = open_directory(config, *comm, state.position.step, log);
+  const auto directory = open_directory(config, *comm, state.position.epoch, log);
   if (state.position.step > 0) log.line(fmt::format("resumed at step {}", state.position.step));
 
   invocation.signals.hold();

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from torchvision import transforms
 
-from pytorch_ddp import article_network, evaluate, load, load_train, parse_options, start_ranks
+from pytorch_ddp import evaluate, load, load_train, network, parse_options, start_ranks
 
 
 class Cifar10(Dataset):
@@ -62,8 +62,8 @@ def main():
     world, rank, device = start_ranks(options.threads)
     images, labels, train, val = load_train(options.data)
     torch.manual_seed(options.seed)
-    network = article_network().to(device)
-    model = nn.parallel.DistributedDataParallel(network) if world > 1 else network
+    plain = network().to(device)
+    model = nn.parallel.DistributedDataParallel(plain) if world > 1 else plain
     optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
     loader = make_loader(Cifar10(images[train], labels[train], transforms.ToTensor()),
                          options, world, rank)
@@ -79,12 +79,12 @@ def main():
             line = dict(epoch=epoch, step=step, train_loss=loss / seen,
                         images_per_second=seen * world / seconds, seconds=seconds)
             if not options.max_steps:
-                line["val_loss"], line["val_accuracy"] = evaluate(network, images[val], labels[val], device)
+                line["val_loss"], line["val_accuracy"] = evaluate(plain, images[val], labels[val], device)
             print(json.dumps(line), flush=True)
         if step == options.max_steps:
             break
     if options.test and rank == 0:
-        test_loss, test_accuracy = evaluate(network, *load(options.data, ["test_batch.bin"]), device)
+        test_loss, test_accuracy = evaluate(plain, *load(options.data, ["test_batch.bin"]), device)
         print(json.dumps(dict(seed=options.seed, test_loss=test_loss, test_accuracy=test_accuracy)))
     if world > 1:
         dist.destroy_process_group()

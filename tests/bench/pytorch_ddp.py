@@ -11,45 +11,24 @@ import argparse
 import json
 import os
 import pathlib
+import sys
 import time
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
 
-RECORD = 3073  # one label byte, then 1024 red, 1024 green, 1024 blue
-
-
-def load(folder, names):
-    """uint8 images [N, 3, 32, 32] and int64 labels [N] of CIFAR-10 binary files."""
-    folder = pathlib.Path(folder)
-    if (folder / "cifar-10-batches-bin").is_dir():
-        folder = folder / "cifar-10-batches-bin"
-    raw = np.concatenate([np.fromfile(folder / name, np.uint8).reshape(-1, RECORD) for name in names])
-    images = torch.from_numpy(raw[:, 1:].reshape(-1, 3, 32, 32).copy())
-    return images, torch.from_numpy(raw[:, 0].astype(np.int64))
-
-
-def article_network():
-    return nn.Sequential(
-        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(64, 128, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(2048, 10))
-
-
-def to_input(images):
-    return images.to(memory_format=torch.channels_last).float().div_(255)
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from article import TRAIN_FILES, load, network, to_input  # noqa: E402
 
 
 @torch.no_grad()
-def evaluate(network, images, labels, device, block=500):
+def evaluate(model, images, labels, device, block=500):
     """Mean loss and accuracy; every image counts once."""
     loss = correct = 0
     for start in range(0, len(labels), block):
         target = labels[start:start + block].to(device)
-        logits = network(to_input(images[start:start + block].to(device)))
+        logits = model(to_input(images[start:start + block].to(device)))
         loss += nn.functional.cross_entropy(logits, target, reduction="sum").item()
         correct += (logits.argmax(1) == target).sum().item()
     return loss / len(labels), correct / len(labels)
@@ -86,7 +65,7 @@ def start_ranks(threads):
 
 def load_train(folder):
     """The 50,000 images and labels, and the indices of the train and the val split."""
-    images, labels = load(folder, [f"data_batch_{i}.bin" for i in range(1, 6)])
+    images, labels = load(folder, TRAIN_FILES)
     permutation = torch.randperm(len(labels), generator=torch.Generator().manual_seed(42))
     return images, labels, permutation[:45000], permutation[45000:]
 
@@ -97,8 +76,8 @@ def main():
     images, labels, train, val = (tensor.to(device) for tensor in load_train(options.data))
 
     torch.manual_seed(options.seed)
-    network = article_network().to(device, memory_format=torch.channels_last)
-    model = nn.parallel.DistributedDataParallel(network) if world > 1 else network
+    plain = network().to(device, memory_format=torch.channels_last)
+    model = nn.parallel.DistributedDataParallel(plain) if world > 1 else plain
     optimizer = torch.optim.Adam(model.parameters(), lr=0.001, fused=True)
     share = options.batch_size // world
     generator = torch.Generator().manual_seed(options.seed)
@@ -125,12 +104,12 @@ def main():
             line = dict(epoch=epoch, step=step, train_loss=train_loss,
                         images_per_second=seen / seconds, seconds=seconds)
             if not options.max_steps:
-                line["val_loss"], line["val_accuracy"] = evaluate(network, images[val], labels[val], device)
+                line["val_loss"], line["val_accuracy"] = evaluate(plain, images[val], labels[val], device)
             print(json.dumps(line), flush=True)
         if step == options.max_steps:
             break
     if options.test and rank == 0:
-        test_loss, test_accuracy = evaluate(network, *load(options.data, ["test_batch.bin"]), device)
+        test_loss, test_accuracy = evaluate(plain, *load(options.data, ["test_batch.bin"]), device)
         print(json.dumps(dict(seed=options.seed, test_loss=test_loss, test_accuracy=test_accuracy)), flush=True)
     if world > 1:
         dist.destroy_process_group()

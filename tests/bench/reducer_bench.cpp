@@ -1,5 +1,5 @@
-// The sum of the gradients over the ranks, on the CPU. Alone it measures what the reducer costs one
-// rank, which has nothing to send; under mpirun it measures MPI:
+// The sums of the gradients over shards and ranks, on the CPU. Alone it measures what the reducer
+// costs one rank, which has nothing to send; under mpirun it measures MPI:
 //
 //   mpirun -np 2 build/micro_bench --benchmark_filter=reduce
 //
@@ -12,12 +12,12 @@
 #include "bench/article_state.h"
 #include "comm/communicator.h"
 #include "parallel/reducer.h"
+#include "parallel/shards.h"
 
 namespace {
 
 constexpr int64_t kIterations = 2000;
 constexpr double kTimeout = 60;
-constexpr int64_t kBucketBytes = 256 * 1024;  // as train/step.cpp has it
 
 // Lives as long as the program: MPI starts once in a process.
 cifar::Communicator& communicator() {
@@ -27,19 +27,35 @@ cifar::Communicator& communicator() {
   return *comm;
 }
 
-// All buckets of the article's 113,738 gradients, with no backward pass to hide behind.
-void reduce_article(benchmark::State& state) {
+// A step's reduction of the article's 113,738 gradients, with no backward pass to hide behind.
+void reduce_article(benchmark::State& state, const std::string& reduction, int64_t shards) {
   cifar::Communicator& comm = communicator();
   const auto train_state = cifar::article_state();
-  cifar::OverlappedReducer reducer(comm, train_state.flat, kBucketBytes);
+  if (reduction == "ordered" && shards < comm.size()) return state.SkipWithError("too few shards");
+  const auto reducer = cifar::make_reducer(reduction, comm, train_state.flat, shards);
+  const cifar::Range mine = cifar::part_of(shards, comm.size(), comm.rank());
   for (auto _ : state) {
-    reducer.arm();
-    reducer.finish();
+    reducer->begin();
+    for (int64_t shard = mine.first; shard < mine.end(); ++shard) {
+      reducer->before_backward(shard + 1 == mine.end());
+      reducer->after_shard(shard);
+    }
+    reducer->finish();
   }
-  state.counters["buckets"] = static_cast<double>(reducer.buckets());
   state.counters["ranks"] = comm.size();
 }
-BENCHMARK(reduce_article)->Iterations(kIterations)->Unit(benchmark::kMicrosecond)->UseRealTime();
+BENCHMARK_CAPTURE(reduce_article, overlapped_2, "overlapped", 2)
+    ->Iterations(kIterations)
+    ->Unit(benchmark::kMicrosecond)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(reduce_article, ordered_2, "ordered", 2)
+    ->Iterations(kIterations)
+    ->Unit(benchmark::kMicrosecond)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(reduce_article, ordered_8, "ordered", 8)
+    ->Iterations(kIterations)
+    ->Unit(benchmark::kMicrosecond)
+    ->UseRealTime();
 
 // One all-reduce of so many bytes.
 void reduce_bytes(benchmark::State& state) {

@@ -1,7 +1,7 @@
 """Against PyTorch in Python: initial weights, first gradients, weights after ten steps, evaluation.
-Differences are relative to the largest value of each tensor. For P ranks the reference adds up P
-contiguous parts of the batch, as DDP does: convolutions of another batch size round otherwise (see
-reference.py for what that does to max-pool)."""
+Differences are relative to the largest value of each tensor. For S shards the reference adds up S
+contiguous parts of the batch: convolutions of another batch size round otherwise (see reference.py
+for what that does to max-pool)."""
 import pytest
 import torch
 from torch import nn
@@ -42,18 +42,21 @@ def trained(network, optimizer, data, steps, **options):
             if not name.endswith("num_batches_tracked")}
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_article(tmp_path, data, steps, ranks):
-    run_steps(tmp_path / "run", ranks=ranks)
+@pytest.mark.parametrize("ranks, shards, reduction", [
+    (1, 1, "ordered"), (1, 8, "ordered"), (2, 8, "ordered"), (3, 8, "ordered"),
+    (1, 1, "overlapped"), (2, 2, "overlapped"), (3, 3, "overlapped")])
+def test_article(tmp_path, data, steps, ranks, shards, reduction):
+    run_steps(tmp_path / "run", "--shards", shards, "--reduction", reduction, ranks=ranks)
 
     network = reference.article(seed=42)
     adam = reference.Adam(network.parameters())
-    reference.train(network, adam, *data, steps[:1], shards=ranks)
+    reference.train(network, adam, *data, steps[:1], shards=shards)
     # After one step Adam's mean is (1 - beta1) times the gradient.
     mean = load(tmp_path / "run", 1)["optimizer"]["state"]["exp_avg"]
     assert_close({name: value / 0.1 for name, value in mean.items()},
                  {name: value.grad for name, value in network.named_parameters()})
-    assert_close(load(tmp_path / "run", STEPS)["model"], trained(network, adam, data, steps[1:], shards=ranks))
+    assert_close(load(tmp_path / "run", STEPS)["model"],
+                 trained(network, adam, data, steps[1:], shards=shards))
 
 
 def test_initial_weights_are_pytorchs(tmp_path):
@@ -90,7 +93,7 @@ def test_adamw_with_warm_up_and_cosine(tmp_path, data):
     # Two epochs of ten steps, the first of them a warm-up.
     run_steps(tmp_path / "run", "--optimizer", "adamw", "--weight-decay", 0.1, "--schedule", "cosine",
               "--warmup-epochs", 1, "--epochs", 2, "--batch-size", 4500,
-              "--layers", "conv 4 stride 4, relu, pool max 2, flatten, linear 10", steps=15)
+              "--layers", "conv 4 stride 4, relu, pool max 2, flatten, linear 10", "--shards", 1, steps=15)
     torch.manual_seed(42)
     network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=4, padding=1), nn.ReLU(), nn.MaxPool2d(2),
                             nn.Flatten(), nn.Linear(64, 10))
@@ -104,7 +107,7 @@ def test_adamw_with_warm_up_and_cosine(tmp_path, data):
 
 
 def test_train_loss_is_the_mean_over_samples(tmp_path, data, steps):
-    run_steps(tmp_path / "run", ranks=2, steps=3)
+    run_steps(tmp_path / "run", "--shards", 2, ranks=2, steps=3)
     network = reference.article(seed=42)
     adam = reference.Adam(network.parameters())
     losses, right = [], 0

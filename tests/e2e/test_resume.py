@@ -1,5 +1,5 @@
 """Resuming: the weights are the bits of the run that was never interrupted, and metrics.jsonl has
-each line once. On the CPU, with the same ranks and threads."""
+each line once. test_ordered.py resumes on other rank counts."""
 
 import functools
 import os

@@ -26,9 +26,10 @@ TEST_P(TrainTest, AStepsGradientIsTheWholeBatchs) {
   Config config = small_config(kLayers);
   for (const int64_t samples : {1, 2, 7, 16}) {
     const ExpectedStep expected = expected_step(config, set, order, samples);
-    for (const int64_t shards : {0, 1, 5}) {
+    for (const int64_t shards : {1, 5}) {
       SCOPED_TRACE(testing::Message() << samples << " samples, " << shards << " shards");
       config.train.shards = shards;
+      config.train.reduction = shards < size() ? "overlapped" : "ordered";
       TrainState state(config, device());
       Stepper(config, set, order, state, *comm, device()).run({0, samples});
       expect_step(state.flat, expected, GetParam() == torch::kCPU ? 1e-5 : 5e-4);

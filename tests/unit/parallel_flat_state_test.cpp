@@ -102,13 +102,16 @@ TEST(FlatState, BackwardAddsIntoTheFlatGradient) {
   }
 }
 
-TEST(FlatState, TheMetricsLieBehindTheGradients) {
+TEST(FlatState, MetricsAndBufferSumsLieBehindTheGradients) {
   const Flat flat;
   flat.state.reduced().zero_();
   flat.state.metrics().fill_(1);
-  EXPECT_EQ(flat.state.metrics().numel(), 3);
+  flat.state.buffer_sums().fill_(2);
+  const auto buffers = flat.state.buffers().numel();
+  EXPECT_EQ(flat.state.metrics().numel(), 4);
+  EXPECT_EQ(flat.state.buffer_sums().numel(), buffers);
   EXPECT_EQ(flat.state.gradients().sum().item<float>(), 0);
-  EXPECT_EQ(flat.state.reduced().sum().item<float>(), 3);
+  EXPECT_EQ(flat.state.reduced().sum().item<float>(), 4 + 2 * buffers);
 }
 
 TEST(FlatState, HasNoBuffersWithoutBatchNorm) {

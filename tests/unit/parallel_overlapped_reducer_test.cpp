@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/range.h"
-#include "parallel/reducer.h"
+#include "parallel/overlapped_reducer.h"
 #include "thread_communicator.h"
 
 namespace cifar {
@@ -53,7 +53,7 @@ TEST(OverlappedReducer, GivesTheClosedFormForAnySizesRanksAndBuckets) {
           for (int step = 0; step < 2; ++step) {
             state.reduced().zero_();
             state.metrics().fill_(comm.rank());
-            reducer.arm();
+            reducer.before_backward(/*last=*/true);
             parameters.loss(comm.rank() + 1).backward();
             reducer.finish();
             expect_gradients(state, ranks * (ranks + 1) / 2);
@@ -73,7 +73,7 @@ TEST(OverlappedReducer, ReducesAllBackwardPassesOfAStepWithTheLast) {
     state.reduced().zero_();
     // Rank r runs r + 1 passes, as a rank with r + 1 shards would.
     for (int pass = 0; pass <= comm.rank(); ++pass) {
-      if (pass == comm.rank()) reducer.arm();
+      if (pass == comm.rank()) reducer.before_backward(/*last=*/true);
       parameters.loss(1).backward();
     }
     reducer.finish();
@@ -90,7 +90,7 @@ TEST(OverlappedReducer, ARankWithoutSamplesTakesPart) {
       const bool idle = comm.rank() == step;
       state.reduced().zero_();
       if (!idle) {
-        reducer.arm();
+        reducer.before_backward(/*last=*/true);
         parameters.loss(1).backward();
       }
       reducer.finish();
@@ -108,6 +108,7 @@ class Recorder : public Communicator {
   void start_all_reduce_sum(torch::Tensor tensor) override { started.push_back(tensor); }
   void finish() override { started_before_finish = started.size(); }
   void broadcast(torch::Tensor, int) override {}
+  void exchange(const std::vector<Message>&, const std::vector<Message>&) override {}
   void barrier() override {}
 
   std::vector<torch::Tensor> started;
@@ -130,7 +131,7 @@ TEST(OverlappedReducer, BucketsTileTheFlatTensorFromItsEnd) {
     Recorder recorder;
     OverlappedReducer reducer(recorder, state, 1);
     EXPECT_EQ(reducer.buckets(), static_cast<int64_t>(sizes.size()));
-    reducer.arm();
+    reducer.before_backward(/*last=*/true);
     parameters.loss(1).backward();
     EXPECT_EQ(recorder.started.size(), sizes.size()) << "all start during backward";
     reducer.finish();
@@ -149,7 +150,7 @@ TEST(OverlappedReducer, TheOrderDoesNotDependOnTheOrderOfGradients) {
   const FlatState state(parameters, torch::kCPU);
   Recorder recorder;
   OverlappedReducer reducer(recorder, state, 1);
-  reducer.arm();
+  reducer.before_backward(/*last=*/true);
   parameters.tensors[0].sum().backward();
   EXPECT_TRUE(recorder.started.empty());
   reducer.finish();

@@ -27,6 +27,7 @@ inline ImageSet random_images(int64_t count) {
   return ImageSet({{{bytes.const_data_ptr<uint8_t>(), [bytes](const uint8_t*) {}}, count}});
 }
 
+// As article.toml has it: ordered, eight shards.
 inline Config small_config(const std::vector<std::string>& layers) {
   Config config = article_config();
   config.model.layers = layers;
@@ -130,7 +131,7 @@ struct Stepper {
   }
 
   void run(const Range& samples, double learning_rate = 0.001, bool stop = false) {
-    step.run({samples, 0, learning_rate, stop});
+    step.run({samples, 0, learning_rate, stop, /*checkpoint_wanted=*/false});
   }
 
   Batches batches;

@@ -22,7 +22,7 @@ class MeterTest : public testing::Test {
   // Reduced numbers as a step leaves them: gradients that are not zero, and the metrics.
   void step(int64_t step, int64_t samples, float loss, float correct, float stops = 0) {
     flat_.gradients().fill_(0.5);
-    flat_.metrics().copy_(torch::tensor({loss, correct, stops}));
+    flat_.metrics().copy_(torch::tensor({loss, correct, stops, 0.0f}));
     meter_->add(step, samples);
   }
   void spoil(int64_t step, int64_t element, float value) {
@@ -41,23 +41,23 @@ class MeterTest : public testing::Test {
 TEST_F(MeterTest, SumsLossTimesSamplesAndRightAnswers) {
   step(1, 64, 2.0f, 10);
   step(2, 64, 1.0f, 30);
-  EXPECT_FALSE(meter_->read(position_));
+  EXPECT_FALSE(meter_->read(position_).stop);
   EXPECT_EQ(position_.loss_sum, 192);
   EXPECT_EQ(position_.correct, 40);
   step(3, 8, 0.5f, 8);  // the short batch weighs less
-  EXPECT_FALSE(meter_->read(position_));
+  EXPECT_FALSE(meter_->read(position_).stop);
   EXPECT_EQ(position_.loss_sum, 196);
   EXPECT_EQ(position_.correct, 48);
-  EXPECT_FALSE(meter_->read(position_));
+  EXPECT_FALSE(meter_->read(position_).stop);
   EXPECT_EQ(position_.loss_sum, 196);
 }
 
 TEST_F(MeterTest, TellsOnceThatARankWasAskedToStop) {
   step(1, 4, 1, 1, 1);
   step(2, 4, 1, 1, 0);
-  EXPECT_TRUE(meter_->read(position_));
+  EXPECT_TRUE(meter_->read(position_).stop);
   step(3, 4, 1, 1, 0);
-  EXPECT_FALSE(meter_->read(position_));
+  EXPECT_FALSE(meter_->read(position_).stop);
 }
 
 TEST_F(MeterTest, NamesTheFirstStepThatWasNotFinite) {
@@ -92,7 +92,7 @@ TEST_F(MeterTest, ABadStepLeavesThePositionAlone) {
 
 TEST_F(MeterTest, LargeFiniteGradientsAreNoAlarm) {
   spoil(1, 0, 1e30f);
-  EXPECT_FALSE(meter_->read(position_));
+  EXPECT_FALSE(meter_->read(position_).stop);
 }
 
 }  // namespace

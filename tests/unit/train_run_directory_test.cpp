@@ -97,6 +97,22 @@ TEST_F(RunDirectoryTest, PassesOverADamagedOneAndNamesIt) {
   EXPECT_EQ(found->checkpoint.position.step, 2);
 }
 
+TEST_F(RunDirectoryTest, KeepsASoundOneBesideADamagedOneOfALaterStep) {
+  for (const int64_t step : {1, 3}) directory(0).write_checkpoint(at_step(step));
+  cut("step-00000003.pt");
+  directory(1).write_checkpoint(at_step(2));
+  EXPECT_THAT(checkpoints(), ElementsAre("step-00000002.pt", "step-00000003.pt"));
+}
+
+TEST_F(RunDirectoryTest, RemovesWhatACrashLeftHalfWritten) {
+  directory().write_checkpoint(at_step(1));
+  write_file(checkpoint("step-00000002.pt.part"), "half", kCode);
+  write_file(path_ + "/config.toml.part", "half", kCode);
+  directory();
+  EXPECT_THAT(checkpoints(), ElementsAre("step-00000001.pt"));
+  EXPECT_FALSE(std::filesystem::exists(path_ + "/config.toml.part"));
+}
+
 TEST_F(RunDirectoryTest, RefusesWhenAllAreDamaged) {
   for (const int64_t step : {1, 2}) directory().write_checkpoint(at_step(step));
   cut("step-00000001.pt");
@@ -134,15 +150,15 @@ TEST_F(RunDirectoryTest, RefusesARunThatIsThereUnlessItResumes) {
   EXPECT_EQ(read_file(path_ + "/config.toml", kCode), "epochs = 3\n");
 }
 
-TEST_F(RunDirectoryTest, RewindsTheMetricsToTheStep) {
+TEST_F(RunDirectoryTest, RewindsTheMetricsToTheEpoch) {
   const RunDirectory run = directory();
   run.rewind_metrics(7);  // no file yet
-  for (const int64_t step : {5, 10, 15}) {
-    run.append_metrics("{\"step\":" + std::to_string(step) + "}");
+  for (const int64_t epoch : {1, 2, 3}) {
+    run.append_metrics("{\"epoch\":" + std::to_string(epoch) + "}");
   }
-  run.append_metrics("{\"step\":15,\"test_loss\":1}");
-  run.rewind_metrics(10);
-  EXPECT_EQ(metrics(), "{\"step\":5}\n{\"step\":10}\n");
+  run.append_metrics("{\"epoch\":3,\"test_loss\":1}");
+  run.rewind_metrics(2);
+  EXPECT_EQ(metrics(), "{\"epoch\":1}\n{\"epoch\":2}\n");
   run.rewind_metrics(0);
   EXPECT_EQ(metrics(), "");
   run.rewind_metrics(0);
@@ -150,12 +166,12 @@ TEST_F(RunDirectoryTest, RewindsTheMetricsToTheStep) {
 
 TEST_F(RunDirectoryTest, DropsLinesThatAResumedRunWritesAnew) {
   const RunDirectory run = directory();
-  run.append_metrics("{\"step\":5}");
-  run.append_metrics("{\"step\":7,\"partial\":true}");
-  run.append_metrics("{\"step\":5,\"test_loss\":1}");
-  run.append_metrics("{\"step\":1");
+  run.append_metrics("{\"epoch\":1}");
+  run.append_metrics("{\"epoch\":1,\"partial\":true}");
+  run.append_metrics("{\"epoch\":1,\"test_loss\":1}");
+  run.append_metrics("{\"epoch\":1");
   run.rewind_metrics(100);
-  EXPECT_EQ(metrics(), "{\"step\":5}\n");
+  EXPECT_EQ(metrics(), "{\"epoch\":1}\n");
 }
 
 TEST_F(RunDirectoryTest, MetricsOnAFullDiskAreAnError) {

@@ -1,9 +1,12 @@
 // One step on ranks as threads against one whole-batch backward by plain autograd.
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
+#include <algorithm>
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "refusal.h"
 #include "small_run.h"
 #include "thread_communicator.h"
 #include "train/step.h"
@@ -35,17 +38,20 @@ TEST(TrainStep, GradientAndMetricsAreTheWholeBatchs) {
   for (const int64_t samples : {1, 2, 7, 16}) {
     Config config = small_config(kLayers);
     const ExpectedStep expected = expected_step(config, set, order, samples);
-    for (int ranks = 1; ranks <= 3; ++ranks) {
-      for (const int64_t shards : {0, 1, 2, 5, 8}) {
-        SCOPED_TRACE(testing::Message()
-                     << samples << " samples, " << ranks << " ranks, " << shards << " shards");
-        config.train.shards = shards;
-        const auto state = states(config, ranks);
-        run_ranks(ranks, [&](Communicator& comm) {
-          Stepper stepper(config, set, order, *state[comm.rank()], comm);
-          stepper.run({0, samples});
-        });
-        for (const auto& one : state) expect_step(one->flat, expected, kTolerance);
+    for (const std::string reduction : {"ordered", "overlapped"}) {
+      config.train.reduction = reduction;
+      for (int ranks = 1; ranks <= 3; ++ranks) {
+        for (const int64_t shards : {1, 2, 5, 8}) {
+          if (reduction == "ordered" && shards < ranks) continue;
+          SCOPED_TRACE(testing::Message() << reduction << ", " << samples << " samples, " << ranks
+                                          << " ranks, " << shards << " shards");
+          config.train.shards = shards;
+          const auto state = states(config, ranks);
+          run_ranks(ranks, [&](Communicator& comm) {
+            Stepper(config, set, order, *state[comm.rank()], comm).run({0, samples});
+          });
+          for (const auto& one : state) expect_step(one->flat, expected, kTolerance);
+        }
       }
     }
   }
@@ -55,6 +61,7 @@ TEST(TrainStep, BatchNormNormalisesEachShardAndAveragesTheStatistics) {
   const ImageSet set = random_images(16);
   const auto order = backwards(16);
   Config config = small_config(kWithBatchNorm);
+  config.train.reduction = "overlapped";
   for (const int64_t shards : {1, 2, 3}) {
     for (const int64_t samples : {2, 7, 16}) {
       config.train.shards = shards;
@@ -72,17 +79,51 @@ TEST(TrainStep, BatchNormNormalisesEachShardAndAveragesTheStatistics) {
   }
 }
 
-TEST(TrainStep, RanksKeepTheSameBits) {
+// Three steps, the last of them short; all ranks must end with the bits whose hash is returned.
+std::string hash_after_three_steps(const Config& config, int ranks) {
   const ImageSet set = random_images(40);
-  Config config = small_config(kWithBatchNorm);
-  config.augmentation.flip = true;
-  const auto state = states(config, 3);
-  run_ranks(3, [&](Communicator& comm) {
+  const auto state = states(config, ranks);
+  run_ranks(ranks, [&](Communicator& comm) {
     Stepper stepper(config, set, backwards(40), *state[comm.rank()], comm);
     for (int64_t step = 0; step < 3; ++step) stepper.run({16 * step, step < 2 ? 16 : 8});
   });
-  EXPECT_EQ(state[1]->flat.hash(), state[0]->flat.hash());
-  EXPECT_EQ(state[2]->flat.hash(), state[0]->flat.hash());
+  for (const auto& one : state) EXPECT_EQ(one->flat.hash(), state[0]->flat.hash());
+  return state[0]->flat.hash();
+}
+
+Config with_everything() {
+  Config config = small_config(kWithBatchNorm);
+  config.model.layers.insert(config.model.layers.end() - 1, "dropout 0.3");
+  config.augmentation.flip = true;
+  config.augmentation.crop_padding = 4;
+  return config;
+}
+
+TEST(TrainStep, RanksKeepTheSameBits) {
+  Config config = with_everything();
+  config.train.reduction = "overlapped";
+  config.train.shards = 3;
+  hash_after_three_steps(config, 3);
+}
+
+// Shards that a rank count divides evenly and not, more shards than samples.
+TEST(TrainStep, OrderedReductionGivesTheSameBitsOnAnyNumberOfRanks) {
+  Config config = with_everything();
+  for (const int64_t shards : {2, 3, 5, 6, 8, 20}) {
+    config.train.shards = shards;
+    const std::string alone = hash_after_three_steps(config, 1);
+    for (int ranks = 2; ranks <= std::min<int64_t>(shards, 8); ++ranks) {
+      EXPECT_EQ(hash_after_three_steps(config, ranks), alone)
+          << ranks << " ranks, " << shards << " shards";
+    }
+  }
+}
+
+TEST(TrainStep, OrderedReductionRefusesMoreRanksThanShards) {
+  Config config = small_config(kLayers);
+  config.train.shards = 2;
+  EXPECT_THAT(refusal(ExitCode::kUsage, [&] { hash_after_three_steps(config, 3); }),
+              testing::HasSubstr("3 ranks for 2 shards"));
 }
 
 TEST(TrainStep, UpdatesWithTheLearningRateOfThePlan) {
