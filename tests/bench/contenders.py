@@ -69,15 +69,15 @@ class Finished:
 class Program:
     """build/cifar-ddp; several ranks under mpirun, each bound as PyTorch's are."""
 
-    def __init__(self, program, data, machine):
-        self.program, self.data, self.machine = program, data, machine
+    def __init__(self, program, data, machine, flags=()):
+        self.program, self.data, self.machine, self.flags = program, data, machine, flags
 
     def run(self, ranks, batch_size, *options):
         """Trains; returns the Finished processes and the first object of metrics.jsonl."""
         with tempfile.TemporaryDirectory() as folder:
             run = os.path.join(folder, "run")
             arguments = [self.program, "--data", self.data, "--threads", str(self.machine.threads),
-                         "--batch-size", str(batch_size), "--run-dir", run, *options]
+                         "--batch-size", str(batch_size), "--run-dir", run, *self.flags, *options]
             finished = Finished([self.command(ranks, arguments)], [self.environment()])
             with open(os.path.join(run, "metrics.jsonl")) as lines:
                 return finished, json.loads(next(lines))
