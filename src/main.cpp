@@ -1,6 +1,5 @@
 // cifar-ddp: arguments -> world -> verb. Everything that lives as long as the program is owned
 // here.
-#include <fmt/format.h>
 
 #include <chrono>
 #include <cstdio>
@@ -18,13 +17,11 @@ constexpr int kInternalError = 1;
 // Prints the error once for the whole job and ends all ranks. An error that every rank meets is
 // told by rank 0, whose abort ends the others while they wait; a held SIGTERM would not.
 [[noreturn]] void fail(const std::optional<cifar::World>& world, cifar::Signals& signals, int code,
-                       std::string_view message, std::string_view where, bool at_once = false) {
+                       std::string_view message, const std::string& where, bool at_once = false) {
   signals.release();
   const int rank = world ? world->rank() : 0;
   if (rank != 0 && !at_once) std::this_thread::sleep_for(std::chrono::seconds(3));
-  std::string context(where);
-  if (world && world->size() > 1) context += fmt::format(", rank {} on {}", rank, world->host());
-  cifar::print_error(message, context);
+  cifar::print_error(message, world ? world->context(where) : where);
   std::fflush(nullptr);
   if (world) world->abort(code);
   std::_Exit(code);

@@ -13,12 +13,12 @@
 namespace cifar {
 
 struct World::Mpi {
-  MPI_Comm all = MPI_COMM_NULL;   // duplicates of MPI_COMM_WORLD, errors returned: for the work,
-  MPI_Comm roll = MPI_COMM_NULL;  // and for roll calls
-  MPI_Comm node = MPI_COMM_NULL;  // the ranks of this host
-  std::mutex mutex;               // held in every call: MPI_THREAD_SERIALIZED
-  std::mutex giving_up;           // held by the thread that calls the roll
-  int64_t begun = 0;              // operations; the same on all ranks that are equally far
+  MPI_Comm all = MPI_COMM_NULL;    // duplicates of MPI_COMM_WORLD, errors returned: for the work,
+  MPI_Comm roll = MPI_COMM_NULL;   // and for roll calls
+  MPI_Comm node = MPI_COMM_NULL;   // the ranks of this host
+  std::mutex mutex;                // held in every call: MPI_THREAD_SERIALIZED
+  std::recursive_mutex giving_up;  // held by the thread that calls the roll
+  int64_t begun = 0;               // operations; the same on all ranks that are equally far
   // What MPI may still read or write after a wait was given up: kept until the process ends.
   std::vector<torch::Tensor> abandoned;
 };

@@ -3,118 +3,229 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/log.h"
 
 #if CIFAR_HAS_CUDA
 #include <ATen/cuda/CUDAEvent.h>
 #include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAGraphsC10Utils.h>
 #include <c10/cuda/CUDAStream.h>
 #include <nccl.h>
 
+#include <algorithm>
+#include <thread>
+
+#include "comm/progress_queue.h"
+#include "comm/roll_call.h"
 #include "comm/tensor_type.h"
 
 namespace cifar {
 namespace {
 
-void check_nccl(ncclResult_t status, const char* call,
-                std::source_location where = std::source_location::current()) {
-  if (status == ncclSuccess) return;
-  throw Error(ExitCode::kPeerLost, call, ncclGetErrorString(status), "NCCL to answer", where);
-}
+constexpr auto kWatchInterval = std::chrono::milliseconds(50);
+constexpr double kFarewellSeconds = 10;
 
 ncclDataType_t nccl_type(const torch::Tensor& tensor) {
   return TensorTypes<ncclDataType_t>{ncclFloat32, ncclFloat64, ncclInt64, ncclUint8}.of(tensor);
 }
 
-bool all_on_cpu(const std::vector<Message>& messages) {
-  return std::all_of(messages.begin(), messages.end(),
-                     [](const Message& message) { return message.tensor.is_cpu(); });
+bool is_error(ncclResult_t status) {
+  return status != ncclSuccess && status != ncclInProgress;
 }
 
+std::vector<Message> select(const std::vector<Message>& messages, bool on_cpu) {
+  std::vector<Message> selected;
+  std::copy_if(messages.begin(), messages.end(), std::back_inserter(selected),
+               [&](const Message& message) { return message.tensor.is_cpu() == on_cpu; });
+  return selected;
+}
+
+// The communicator is non-blocking: a call of NCCL that is still under way is asked for until it is
+// done or the deadline has passed. What the device has been given is watched by a thread, because
+// the host never waits for it, or waits in CUDA, where nothing can be broken off. When the device
+// does not get on, the thread tells who is missing and ends the job itself: to break off the
+// collective and go on would train on half of a sum.
 class NcclCommunicator : public Communicator {
  public:
   NcclCommunicator(const World& world, double timeout)
       : world_(world),
+        timeout_(timeout),
         host_(make_communicator(world.mpi() ? "mpi" : "self", world, timeout)),
-        stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/true)) {
+        stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/true)),
+        queue_(timeout) {
     ncclUniqueId id{};
-    if (rank() == 0) check_nccl(ncclGetUniqueId(&id), "ncclGetUniqueId");
+    if (rank() == 0) settle(ncclGetUniqueId(&id), "start of NCCL");
     host_->broadcast(torch::from_blob(&id, {int64_t{sizeof(id)}}, torch::kUInt8), 0);
-    check_nccl(ncclCommInitRank(&nccl_, size(), id, rank()), "ncclCommInitRank");
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    settle(ncclCommInitRankConfig(&nccl_, size(), id, rank(), &config), "start of NCCL");
+    watch_ = std::jthread([this](const std::stop_token& stop) { watch(stop); });
   }
 
   ~NcclCommunicator() override {
-    stream_.synchronize();
-    ncclCommDestroy(nccl_);
+    watch_ = {};
+    if (cudaStreamQuery(stream_) == cudaSuccess && said_farewell()) {
+      ncclCommDestroy(nccl_);
+    } else {
+      ncclCommAbort(nccl_);  // an error is on its way, and nobody wants the sums any more
+    }
   }
 
   int rank() const override { return world_.rank(); }
   int size() const override { return world_.size(); }
   std::string name() const override { return "nccl"; }
 
+  // A captured step is replayed without a call of this class: its work is watched from one step to
+  // the next.
+  void set_step(int64_t step) override {
+    watch_for("work on the GPU", c10::cuda::getCurrentCUDAStream());
+    Communicator::set_step(step);
+    host_->set_step(step);
+  }
+
   void start_all_reduce_sum(torch::Tensor tensor) override {
     if (tensor.is_cpu()) return host_->start_all_reduce_sum(std::move(tensor));
-    follow_current_stream(tensor);
-    check_nccl(ncclAllReduce(tensor.data_ptr(), tensor.data_ptr(), tensor.numel(),
-                             nccl_type(tensor), ncclSum, nccl_, stream_),
-               "ncclAllReduce");
+    follow_current_stream();
+    use(tensor);
+    settle(ncclAllReduce(tensor.data_ptr(), tensor.data_ptr(), tensor.numel(), nccl_type(tensor),
+                         ncclSum, nccl_, stream_),
+           "all-reduce");
     started_ = true;
   }
 
   void finish() override {
     host_->finish();
-    if (started_) lead_current_stream();
+    if (started_) lead_current_stream("all-reduce");
     started_ = false;
   }
 
   void broadcast(torch::Tensor tensor, int root) override {
     if (tensor.is_cpu()) return host_->broadcast(std::move(tensor), root);
-    follow_current_stream(tensor);
-    check_nccl(ncclBroadcast(tensor.data_ptr(), tensor.data_ptr(), tensor.numel(),
-                             nccl_type(tensor), root, nccl_, stream_),
-               "ncclBroadcast");
-    lead_current_stream();
+    follow_current_stream();
+    use(tensor);
+    settle(ncclBroadcast(tensor.data_ptr(), tensor.data_ptr(), tensor.numel(), nccl_type(tensor),
+                         root, nccl_, stream_),
+           "broadcast");
+    lead_current_stream("broadcast");
   }
 
   void exchange(const std::vector<Message>& sends, const std::vector<Message>& receives) override {
-    if (all_on_cpu(sends) && all_on_cpu(receives)) return host_->exchange(sends, receives);
-    check_nccl(ncclGroupStart(), "ncclGroupStart");
-    for (const auto& [tensor, peer] : sends) {
-      follow_current_stream(tensor);
-      check_nccl(
-          ncclSend(tensor.data_ptr(), tensor.numel(), nccl_type(tensor), peer, nccl_, stream_),
-          "ncclSend");
+    host_->exchange(select(sends, true), select(receives, true));
+    const auto device_sends = select(sends, false), device_receives = select(receives, false);
+    if (device_sends.empty() && device_receives.empty()) return;
+    follow_current_stream();
+    check(ncclGroupStart());
+    for (const auto& [tensor, peer] : device_sends) {
+      use(tensor);
+      check(ncclSend(tensor.data_ptr(), tensor.numel(), nccl_type(tensor), peer, nccl_, stream_));
     }
-    for (const auto& [tensor, peer] : receives) {
-      follow_current_stream(tensor);
-      check_nccl(
-          ncclRecv(tensor.data_ptr(), tensor.numel(), nccl_type(tensor), peer, nccl_, stream_),
-          "ncclRecv");
+    for (const auto& [tensor, peer] : device_receives) {
+      use(tensor);
+      check(ncclRecv(tensor.data_ptr(), tensor.numel(), nccl_type(tensor), peer, nccl_, stream_));
     }
-    check_nccl(ncclGroupEnd(), "ncclGroupEnd");
-    lead_current_stream();
+    settle(ncclGroupEnd(), "exchange");
+    lead_current_stream("exchange");
   }
 
   void barrier() override { host_->barrier(); }
 
  private:
   // What is sent next comes after all that the current stream has been given so far.
-  void follow_current_stream(const torch::Tensor& tensor) {
+  void follow_current_stream() {
     ready_.record(c10::cuda::getCurrentCUDAStream());
     ready_.block(stream_);
+  }
+
+  void use(const torch::Tensor& tensor) {
     c10::cuda::CUDACachingAllocator::recordStream(tensor.storage().data_ptr(), stream_);
   }
 
-  void lead_current_stream() {
+  void lead_current_stream(const char* operation) {
     done_.record(stream_);
     done_.block(c10::cuda::getCurrentCUDAStream());
+    watch_for(operation, stream_);
+  }
+
+  // An event that is recorded while a graph is captured never happens: the replays are watched.
+  void watch_for(const char* operation, c10::cuda::CUDAStream stream) {
+    if (c10::cuda::currentStreamCaptureStatusMayInitCtx() != c10::cuda::CaptureStatus::None) return;
+    auto event = std::make_shared<at::cuda::CUDAEvent>();
+    event->record(stream);
+    // An error of CUDA counts as done: the main thread meets it too.
+    queue_.add({operation, step()}, [event = std::move(event)] {
+      return cudaEventQuery(event->event()) != cudaErrorNotReady;
+    });
+  }
+
+  // In a group calls are only noted; their errors are reported at once.
+  void check(ncclResult_t status) {
+    if (is_error(status)) throw lost({"exchange", step()}, Reason::kFailed, status);
+  }
+
+  void settle(ncclResult_t status, const char* operation) {
+    const Deadline deadline(timeout_);
+    while (status == ncclInProgress && !deadline.passed()) {
+      std::this_thread::yield();
+      const ncclResult_t asked = ncclCommGetAsyncError(nccl_, &status);
+      if (is_error(asked)) status = asked;
+    }
+    if (status == ncclSuccess) return;
+    const Reason reason = status == ncclInProgress ? Reason::kLate : Reason::kFailed;
+    throw lost({operation, step()}, reason, status);
+  }
+
+  PeerLost lost(const Operation& operation, Reason reason, ncclResult_t status) {
+    const char* text = is_error(status) ? ncclGetErrorString(status) : "";
+    return peer_lost(world_, operation, timeout_, reason, text);
+  }
+
+  // Looks at the device, at NCCL's own errors, and for roll calls of other ranks. A capture has to
+  // be thread-local; this thread's mode lets it ask for events all the same if it is not.
+  void watch(const std::stop_token& stop) {
+    const c10::cuda::CUDAStreamCaptureModeGuard mode(cudaStreamCaptureModeThreadLocal);
+    while (!stop.stop_requested()) {
+      std::this_thread::sleep_for(kWatchInterval);
+      ncclResult_t status = ncclSuccess;
+      ncclCommGetAsyncError(nccl_, &status);
+      if (is_error(status)) return end_job({"work on the GPU"}, Reason::kFailed, status, stop);
+      if (const auto late = queue_.overdue()) return end_job(*late, Reason::kLate, status, stop);
+      if (world_.mpi() && roll_call_heard(*world_.mpi())) {
+        return end_job({"work on the GPU"}, Reason::kCalled, status, stop);
+      }
+    }
+  }
+
+  // Unless the main thread has found out by itself.
+  void end_job(const Operation& operation, Reason reason, ncclResult_t status,
+               const std::stop_token& stop) {
+    std::unique_lock<std::recursive_mutex> gate;
+    if (world_.mpi()) gate = {world_.mpi()->giving_up, std::try_to_lock};
+    if (world_.mpi() && !gate) return;
+    const PeerLost error = lost(operation, reason, status);
+    if (stop.stop_requested()) return;
+    print_error(error.what(), world_.context(error.where()));
+    world_.abort(static_cast<int>(error.code()));
+  }
+
+  bool said_farewell() {
+    ncclResult_t status = ncclCommFinalize(nccl_);
+    const Deadline deadline(std::min(timeout_, kFarewellSeconds));
+    while (status == ncclInProgress && !deadline.passed()) {
+      std::this_thread::yield();
+      if (is_error(ncclCommGetAsyncError(nccl_, &status))) return false;
+    }
+    return status == ncclSuccess;
   }
 
   const World& world_;
+  double timeout_;
   std::unique_ptr<Communicator> host_;
   c10::cuda::CUDAStream stream_;
   at::cuda::CUDAEvent ready_, done_;
   ncclComm_t nccl_ = nullptr;
   bool started_ = false;
+  ProgressQueue queue_;
+  std::jthread watch_;
 };
 
 }  // namespace

@@ -24,9 +24,10 @@ void sleep(double seconds) {
 }
 
 // Errors are not looked at: a rank that cannot be reached is one that does not answer.
-void send_to_all(const World& world, const Answer& mine) {
+void send_to_all(const World& world, Answer& mine) {
   World::Mpi& mpi = *world.mpi();
   const std::lock_guard lock(mpi.mutex);
+  mine.begun = mpi.begun;
   const auto words = torch::tensor({mine.begun, mine.step, static_cast<int64_t>(mine.reason)});
   mpi.abandoned.push_back(words);
   for (int rank = 0; rank < world.size(); ++rank) {
@@ -50,10 +51,10 @@ void receive_answers(World::Mpi& mpi, Answers& answers) {
   }
 }
 
-Answers call_roll(const World& world, const Answer& mine, double timeout) {
+Answers call_roll(const World& world, Answer mine, double timeout) {
   Answers answers(world.size());
-  answers[world.rank()] = mine;
   send_to_all(world, mine);
+  answers[world.rank()] = mine;
   const Deadline end(std::min(kListenSeconds, timeout));
   const auto answered = [](const auto& answer) { return answer.has_value(); };
   while (!std::all_of(answers.begin(), answers.end(), answered) && !end.passed()) {
@@ -74,11 +75,14 @@ bool roll_call_heard(World::Mpi& mpi) {
 
 PeerLost peer_lost(const World& world, const Operation& operation, double timeout, Reason reason,
                    const std::string& failure) {
-  World::Mpi& mpi = *world.mpi();
-  const std::lock_guard gate(mpi.giving_up);
   RollCall roll{operation, timeout, failure, {}, world.hosts()};
-  roll.answers = call_roll(world, {mpi.begun, operation.step, reason}, timeout);
-  if (roll.speaker() != world.rank()) sleep(kSilenceSeconds);
+  if (World::Mpi* mpi = world.mpi()) {
+    const std::lock_guard gate(mpi->giving_up);
+    roll.answers = call_roll(world, {0, operation.step, reason}, timeout);
+    if (roll.speaker() != world.rank()) sleep(kSilenceSeconds);
+  } else {
+    roll.answers = {Answer{0, operation.step, reason}};
+  }
   return {ExitCode::kPeerLost, operation.text(), roll.found(), roll.expected()};
 }
 

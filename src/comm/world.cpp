@@ -141,6 +141,10 @@ std::vector<std::string> World::gather(const std::string& text) const {
   return gather_over(*this, mpi_->all, size_, text);
 }
 
+std::string World::context(const std::string& where) const {
+  return size_ == 1 ? where : fmt::format("{}, rank {} on {}", where, rank_, host_);
+}
+
 void World::abort(int code) const {
   const ExitGuard guard(kAbortSeconds, code);
   if (mpi_) {

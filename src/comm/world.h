@@ -30,6 +30,9 @@ class World {
   // The texts of all ranks, by rank; every rank calls it. Longer texts are cut at 255 bytes.
   std::vector<std::string> gather(const std::string& text) const;
 
+  // What an error line says behind its text: `where`, and the rank and host of several.
+  std::string context(const std::string& where) const;
+
   // Ends all ranks of the job with this exit code. MPI_Abort is the only way an exit code survives
   // both mpirun and srun; when it hangs, as it does when the launcher cannot be reached, this
   // process ends after five seconds all the same.

@@ -50,9 +50,12 @@ void announce(const Config& config, const Dataset& dataset, const DeviceChoice& 
               const Communicator& comm, int64_t threads, const Log& log) {
   if (dataset.synthetic)
     log.line("SYNTHETIC DATA: made-up images, not CIFAR-10 (--data synthetic)");
-  log.line(fmt::format("recipe {} on {}: {} epochs, batch {}, {}, learning rate {}, seed {}",
-                       config.recipe, dataset.name, config.train.epochs, config.train.batch_size,
-                       config.optimizer.name, config.optimizer.learning_rate, config.train.seed));
+  const TrainConfig& train = config.train;
+  log.line(fmt::format(
+      "recipe {} on {}: {} epochs, batch {} in {} shard{} ({}), {}, learning rate {}, seed {}",
+      config.recipe, dataset.name, train.epochs, train.batch_size, train.shards,
+      train.shards == 1 ? "" : "s", train.reduction, config.optimizer.name,
+      config.optimizer.learning_rate, train.seed));
   log.line(fmt::format("{} rank{} ({}) on {}, {}, {} thread{} a rank", comm.size(),
                        comm.size() == 1 ? "" : "s", comm.name(), device.device.str(),
                        config.train.precision, threads, threads == 1 ? "" : "s"));

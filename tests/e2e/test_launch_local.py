@@ -10,7 +10,6 @@ import pytest
 from launch_copy import copy_launch, write_script
 
 
-
 @pytest.fixture
 def local(tmp_path):
     """Starts launch/local with a program that stops with 75 on SIGUSR1, a second after it."""
@@ -19,6 +18,7 @@ def local(tmp_path):
         trap 'sleep 1; echo checkpoint; exit 75' USR1
         echo "rank $OMPI_COMM_WORLD_RANK of $OMPI_COMM_WORLD_SIZE: $*"
         [[ $1 != exit ]] || exit "$2"
+        [[ $1 != kill || $OMPI_COMM_WORLD_RANK != 1 ]] || kill -"$2" $$
         for i in {1..300}; do sleep 0.1; done
         """)
     return lambda *arguments: subprocess.Popen(
@@ -31,6 +31,22 @@ def test_local_returns_the_exit_code(local):
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 5
     assert "of 3: exit 5" in output
+
+
+@pytest.mark.parametrize("name, number", [("KILL", 9), ("SEGV", 11)])
+def test_local_says_which_rank_a_signal_killed(local, name, number):
+    process = local("-n", "3", "--", "kill", name)
+    _, messages = process.communicate(timeout=30)
+    assert process.returncode == 6
+    assert f"launch/local: rank 1 was killed by signal {number} ({name})" in messages.splitlines()
+
+
+def test_local_passes_on_what_else_mpirun_says(local, tmp_path):
+    (tmp_path / "repository" / "build" / "cifar-ddp").write_text("#!/no/such/shell\n")
+    process = local("-n", "1")
+    _, messages = process.communicate(timeout=30)
+    assert process.returncode not in (0, 6, 75)
+    assert "cifar-ddp" in messages
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -159,6 +159,8 @@ def test_resume_on_another_number_of_ranks(three_steps):
     (["--checkpoint-every", 1], [3, 4, 5]),
     (["--checkpoint-every", 1, "--keep", 0], [1, 2, 3, 4, 5]),
     (["--checkpoint-every", 1, "--keep", 1], [5]),
+    (["--checkpoint-minutes", 1e-9], [3, 4, 5]),
+    (["--checkpoint-minutes", 60], [5]),
 ])
 def test_checkpoints_written_and_kept(tmp_path, flags, steps):
     train(tmp_path / "run", "--layers", SMALL, "--max-steps", 5, *flags)

@@ -110,7 +110,7 @@ TEST_F(RunDirectoryTest, RemovesWhatACrashLeftHalfWritten) {
   write_file(path_ + "/config.toml.part", "half", kCode);
   directory();
   EXPECT_THAT(checkpoints(), ElementsAre("step-00000001.pt"));
-  EXPECT_FALSE(std::filesystem::exists(path_ + "/config.toml.part"));
+  EXPECT_FALSE(fs::exists(path_ + "/config.toml.part"));
 }
 
 TEST_F(RunDirectoryTest, RefusesWhenAllAreDamaged) {
