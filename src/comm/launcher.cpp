@@ -15,7 +15,7 @@ namespace cifar {
 namespace {
 
 constexpr int kAbortMilliseconds = 3000;  // mpirun gives the ranks one second
-constexpr int kHangUpMilliseconds = 2000;
+constexpr int kHangUpMilliseconds = 1000;
 
 // A process is named by a descriptor: its number may be given to another once it has ended. glibc
 // 2.36 has no pidfd_getfd, older ones none of these.

@@ -7,7 +7,7 @@ namespace cifar {
 // hosts is cut, mpirun and orted then wait for each other until TCP gives up, a quarter of an hour.
 // So a child process, which outlives this one, looks after them: a launcher that is still there
 // after three seconds has its connections shut down for it; it takes the other side for lost, and
-// mpirun ends with the job's exit code. What is there two seconds later is killed.
+// mpirun ends with the job's exit code. What is there one second later is killed.
 void see_launcher_off();
 
 }  // namespace cifar

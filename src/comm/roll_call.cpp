@@ -9,10 +9,11 @@ namespace {
 constexpr int kTag = 1;
 constexpr int kWords = sizeof(Answer) / sizeof(int64_t);
 
-// Long enough for a rank that is ahead to come to its next wait; with the deadline, the silence of
-// those that do not speak and MPI_Abort's own time it makes the ten seconds in which a job ends.
+// Long enough for a rank that is ahead to come to its next wait, and for mpirun to end the ranks
+// (one second) before the next turn. With MPI_Abort's own time they make the ten seconds in which a
+// job ends.
 constexpr double kListenSeconds = 2;
-constexpr double kSilenceSeconds = 3;
+constexpr double kTurnSeconds = 2.5;
 constexpr double kHearingSeconds = 0.1;  // between two looks for a roll call
 // A rank that did not look for so long was stopped itself.
 constexpr double kAbsenceSeconds = 1;
@@ -79,7 +80,7 @@ PeerLost peer_lost(const World& world, const Operation& operation, double timeou
   if (World::Mpi* mpi = world.mpi()) {
     const std::lock_guard gate(mpi->giving_up);
     roll.answers = call_roll(world, {0, operation.step, reason}, timeout);
-    if (roll.speaker() != world.rank()) sleep(kSilenceSeconds);
+    sleep(kTurnSeconds * roll.turn(world.rank()));
   } else {
     roll.answers = {Answer{0, operation.step, reason}};
   }

@@ -14,9 +14,9 @@ namespace cifar {
 // Whether another rank has given up; for whoever waits to ask now and then.
 bool roll_call_heard(World::Mpi& mpi);
 
-// Calls the roll, which takes two seconds at most, and tells what it found. Of the ranks that are
-// left one does so at once, the others three seconds later, by when its MPI_Abort has ended them.
-// `failure`: what MPI or NCCL says, if anything.
+// Calls the roll, which takes two seconds at most, and returns what it found when it is this rank's
+// turn to tell, by when another rank's MPI_Abort has ended all but one. `failure`: what MPI or NCCL
+// says, if anything.
 PeerLost peer_lost(const World& world, const Operation& operation, double timeout, Reason reason,
                    const std::string& failure = "");
 

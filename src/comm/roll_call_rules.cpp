@@ -45,12 +45,16 @@ std::vector<int> RollCall::missing() const {
   return silent.empty() ? behind : silent;
 }
 
-int RollCall::speaker() const {
+int RollCall::turn(int rank) const {
   const auto own_reason = [](const auto& answer) {
     return answer && answer->reason != Reason::kCalled;
   };
   const auto first = std::find_if(answers.begin(), answers.end(), own_reason);
-  return static_cast<int>(first - answers.begin());
+  if (first - answers.begin() != rank) return 2;
+  const auto missing =
+      std::count_if(answers.begin(), answers.end(), [](const auto& answer) { return !answer; });
+  const auto there = static_cast<ptrdiff_t>(answers.size()) - missing;
+  return there > missing || (there == missing && answers[0]) ? 0 : 1;
 }
 
 std::string RollCall::found() const {

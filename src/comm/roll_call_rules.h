@@ -37,10 +37,12 @@ struct RollCall {
 
   // The ranks that did not answer; when all did, those that have not come to the operation.
   std::vector<int> missing() const;
-  // The rank that tells of it: the lowest of those with a reason of their own. One that was called
-  // may be the one that was missing, and come too late: mpirun lets a stopped process go on for a
-  // second before it kills it.
-  int speaker() const;
+  // In which turn a rank that answered tells of it; the first to tell ends the others. Turn 0 has
+  // the lowest of those with a reason of their own. (One that was called may be the one that was
+  // missing and come too late: mpirun lets a stopped process go on for a second before it kills
+  // it.) When the network is cut in two and mpirun still reaches both parts, it is turn 1 for the
+  // smaller part. Turn 2 is for all others: those before them may be gone by now.
+  int turn(int rank) const;
   std::string found() const;
   std::string expected() const;
 };

@@ -1,8 +1,6 @@
 // How a Checkpoint becomes bytes and back; see checkpoint.h.
 #include <caffe2/serialize/inline_container.h>
-#include <caffe2/serialize/read_adapter_interface.h>
 #include <fmt/format.h>
-#include <torch/csrc/jit/serialization/import_read.h>
 #include <torch/csrc/jit/serialization/pickler.h>
 
 #include <cstring>
@@ -11,6 +9,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "train/checkpoint.h"
+#include "train/pickle_reader.h"
 #include "version.h"
 
 namespace cifar {
@@ -63,20 +62,6 @@ IValue pickled(const Checkpoint& checkpoint) {
   return all;
 }
 
-// The archive in memory, as PyTorch's reader wants it.
-class MemoryReader : public caffe2::serialize::ReadAdapterInterface {
- public:
-  explicit MemoryReader(std::string_view bytes) : bytes_(bytes) {}
-  size_t size() const override { return bytes_.size(); }
-  size_t read(uint64_t position, void* buffer, size_t count, const char*) const override {
-    if (position >= bytes_.size()) return 0;
-    return bytes_.copy(static_cast<char*>(buffer), count, position);
-  }
-
- private:
-  std::string_view bytes_;
-};
-
 // The archive without its trailer, once the hash agrees.
 std::string_view verified(const std::string& bytes, const std::string& file) {
   const std::string_view all = bytes;
@@ -95,33 +80,36 @@ std::string_view verified(const std::string& bytes, const std::string& file) {
   return archive;
 }
 
-NamedTensors tensors_of(const IValue& value) {
+NamedTensors tensors_of(const PickleReader::Dict& dict) {
   NamedTensors tensors;
-  for (const auto& item : value.toGenericDict()) {
-    tensors[item.key().toStringRef()] = item.value().toTensor();
+  for (const auto& [name, value] : dict) {
+    tensors[name] = PickleReader::get<torch::Tensor>(dict, name);
   }
   return tensors;
 }
 
-Checkpoint unpickled(const IValue& value, const std::string& file) {
-  const Dict all = value.toGenericDict();
-  const int64_t format = all.at("format").toInt();
+Checkpoint unpickled(PickleReader& pickle, const std::string& file) {
+  using Reader = PickleReader;
+  const Reader::Dict& all = pickle.read();
+  const auto format = Reader::get<int64_t>(all, "format");
   if (format > kFormat) {
     throw Error(ExitCode::kCheckpoint, file, fmt::format("format {}", format),
                 fmt::format("at most {}: a newer cifar-ddp wrote it", kFormat));
   }
-  const Dict at = all.at("position").toGenericDict();
-  const Dict optimizer = all.at("optimizer").toGenericDict();
   Checkpoint checkpoint;
-  checkpoint.recipe = all.at("recipe").toStringRef();
-  checkpoint.position = {at.at("epoch").toInt(),       at.at("step_in_epoch").toInt(),
-                         at.at("step").toInt(),        at.at("samples").toInt(),
-                         at.at("loss_sum").toDouble(), at.at("correct").toDouble()};
-  checkpoint.model = tensors_of(all.at("model"));
-  checkpoint.optimizer = optimizer.at("name").toStringRef();
-  checkpoint.optimizer_steps = optimizer.at("steps").toInt();
-  for (const auto& item : optimizer.at("state").toGenericDict()) {
-    checkpoint.optimizer_state[item.key().toStringRef()] = tensors_of(item.value());
+  checkpoint.recipe = Reader::get<std::string>(all, "recipe");
+  const Reader::Dict& at = pickle.get_dict(all, "position");
+  checkpoint.position = {
+      Reader::get<int64_t>(at, "epoch"),   Reader::get<int64_t>(at, "step_in_epoch"),
+      Reader::get<int64_t>(at, "step"),    Reader::get<int64_t>(at, "samples"),
+      Reader::get<double>(at, "loss_sum"), Reader::get<double>(at, "correct")};
+  checkpoint.model = tensors_of(pickle.get_dict(all, "model"));
+  const Reader::Dict& optimizer = pickle.get_dict(all, "optimizer");
+  checkpoint.optimizer = Reader::get<std::string>(optimizer, "name");
+  checkpoint.optimizer_steps = Reader::get<int64_t>(optimizer, "steps");
+  const Reader::Dict& state = pickle.get_dict(optimizer, "state");
+  for (const auto& [moment, tensors] : state) {
+    checkpoint.optimizer_state[moment] = tensors_of(pickle.get_dict(state, moment));
   }
   return checkpoint;
 }
@@ -155,13 +143,12 @@ std::string serialize(const Checkpoint& checkpoint) {
 Checkpoint deserialize(const std::string& bytes, const std::string& file) {
   const std::string_view archive = verified(bytes, file);
   try {
-    caffe2::serialize::PyTorchStreamReader reader(std::make_shared<MemoryReader>(archive));
-    const IValue value = torch::jit::readArchiveAndTensors("data", "", "", std::nullopt,
-                                                           std::nullopt, std::nullopt, reader);
-    return unpickled(value, file);
+    const ZipRecords records = read_zip_records(archive);
+    PickleReader pickle(records);
+    return unpickled(pickle, file);
   } catch (const Error&) {
     throw;
-  } catch (const std::exception& e) {  // LibTorch's own, and std::out_of_range of a missing key
+  } catch (const std::exception& e) {
     const std::string_view text = e.what();
     throw Error(ExitCode::kCheckpoint, file, std::string(text.substr(0, text.find('\n'))),
                 "a checkpoint of cifar-ddp");

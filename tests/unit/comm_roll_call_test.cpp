@@ -62,11 +62,26 @@ TEST(RollCall, TellsABrokenConnectionFromADeadline) {
   EXPECT_EQ(failed.found(), "out of memory");
 }
 
-TEST(RollCall, TheLowestWithAReasonOfItsOwnSpeaks) {
-  EXPECT_EQ(call({kThere, {}, kThere}).speaker(), 0);
-  EXPECT_EQ(call({{}, {}, kThere}).speaker(), 2);
-  EXPECT_EQ(call({{}, kThere, kFailed}).speaker(), 1);
-  EXPECT_EQ(call({kCalled, kBehind, kFailed}).speaker(), 2);
+// The turns of all ranks; -1: did not answer.
+std::vector<int> turns(const RollCall& roll) {
+  std::vector<int> turns;
+  for (size_t rank = 0; rank < roll.answers.size(); ++rank) {
+    turns.push_back(roll.answers[rank] ? roll.turn(static_cast<int>(rank)) : -1);
+  }
+  return turns;
+}
+
+TEST(RollCall, TheLowestWithAReasonOfItsOwnTellsFirst) {
+  EXPECT_THAT(turns(call({kThere, {}, kThere})), ElementsAre(0, -1, 2));
+  EXPECT_THAT(turns(call({{}, kThere, kFailed})), ElementsAre(-1, 0, 2));
+  EXPECT_THAT(turns(call({kCalled, kBehind, kFailed})), ElementsAre(2, 2, 0));
+}
+
+TEST(RollCall, OfTwoPartsTheLargerTellsFirst) {
+  EXPECT_THAT(turns(call({kThere, {}, {}})), ElementsAre(1, -1, -1));
+  EXPECT_THAT(turns(call({{}, kThere, kThere})), ElementsAre(-1, 0, 2));
+  EXPECT_THAT(turns(call({kThere, kThere, {}, {}})), ElementsAre(0, 2, -1, -1));
+  EXPECT_THAT(turns(call({{}, {}, kThere, kThere})), ElementsAre(-1, -1, 1, 2));
 }
 
 TEST(RollCall, NamesRunsOfRanksByTheirHost) {

@@ -1,0 +1,200 @@
+"""A rank that dies, stops or is cut off: the job says which, at which step and operation, ends with 6
+within the deadline and ten seconds, and leaves no process behind."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from cifar_ddp import (ENVIRONMENT, PROGRAM, SMALL, Result, assert_error, checkpoint_path, start,
+                       train_arguments, wait_for_file)
+
+PEER_LOST = 6
+DEADLINE = 3  # seconds
+MARGIN = 10  # what the program promises to need on top
+SLACK = 20  # for a machine that does other things as well
+
+ARGUMENTS = ["--layers", SMALL, "--batch-size", 50, "--epochs", 100, "--keep", 1,
+             "--checkpoint-every", 20, "--timeout", DEADLINE]
+
+
+def arguments(run_dir):
+    return train_arguments(run_dir, *ARGUMENTS)
+
+
+def finish(process):
+    out, err = process.communicate(timeout=DEADLINE + MARGIN + SLACK)
+    return Result(process.returncode, out, err)
+
+
+def processes():
+    return [int(path.name) for path in pathlib.Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def read(pid, name):
+    """Of a process that may have ended."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
+
+
+def rank_process(mpirun, rank):
+    """The process of a rank, among the children of this mpirun."""
+    variable = b"OMPI_COMM_WORLD_RANK=%d" % rank
+    found = [pid for pid in processes() if f"PPid:\t{mpirun.pid}\n".encode() in read(pid, "status")
+             and variable in read(pid, "environ").split(b"\0")]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def assert_gone(list_processes):
+    """The last ones have a moment: they saw mpirun off."""
+    until = time.monotonic() + SLACK
+    while left := list_processes():
+        assert time.monotonic() < until, [read(pid, "cmdline") for pid in left]
+        time.sleep(0.1)
+
+
+def assert_lost(result, rank, ranks, host=".+"):
+    assert_error(result, PEER_LOST)
+    assert re.search(
+        rf"error: (all-reduce|exchange|broadcast|barrier) of step \d+: rank {rank} \(host {host}\) "
+        rf"did not arrive within {DEADLINE} s; expected all {ranks} ranks \(--timeout\)",
+        result.err), result.err
+
+
+def in_the_middle(run_dir, process):
+    # Any checkpoint will do: only the newest is kept.
+    while not list(run_dir.glob("checkpoints/*.pt")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+
+
+def job_of(run_dir):
+    """Every process that was started with this run directory."""
+    return lambda: [pid for pid in processes() if os.fsencode(run_dir) in read(pid, "cmdline")]
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_stopped_rank_is_named(tmp_path, rank):
+    run_dir = tmp_path / "run"
+    with start(*arguments(run_dir), ranks=3) as process:
+        in_the_middle(run_dir, process)
+        os.kill(rank_process(process, rank), signal.SIGSTOP)
+        result = finish(process)
+    assert_lost(result, rank, ranks=3)
+    assert_gone(job_of(run_dir))
+
+
+def test_a_killed_rank_ends_the_job(tmp_path):
+    """mpirun sees it at once, ends the others, and says itself which rank it was; its exit code is
+    128 + 9. The others have not waited for their deadline and say nothing."""
+    run_dir = tmp_path / "run"
+    with start(*arguments(run_dir), ranks=3) as process:
+        in_the_middle(run_dir, process)
+        os.kill(rank_process(process, 1), signal.SIGKILL)
+        result = finish(process)
+    assert result.code == 128 + signal.SIGKILL, result.err
+    assert re.search(r"process rank 1 .* exited on signal 9", result.err), result.err
+    assert "cifar-ddp: error: " not in result.err
+    assert_gone(job_of(run_dir))
+
+
+# --- Two hosts on one machine: network namespaces, joined by a network for MPI's messages and one
+# for mpirun's own.
+
+def ip(*words):
+    return subprocess.run(["ip", *words], capture_output=True, text=True)
+
+
+class Hosts:
+    """node-a, on which mpirun runs, and node-b."""
+
+    NAMES = ("a", "b")
+    NETWORKS = {"data": "10.213.1", "control": "10.213.2"}
+
+    def __init__(self, folder):
+        self.spaces = {name: f"cifar-{name}-{os.getpid()}" for name in self.NAMES}
+        self.agent = folder / "agent"
+
+    def make(self):
+        for space in self.spaces.values():
+            done = ip("netns", "add", space)
+            if done.returncode != 0:
+                pytest.skip(f"no network namespaces here: {done.stderr.strip()}")
+            self.must("-n", space, "link", "set", "lo", "up")
+        for network, prefix in self.NETWORKS.items():
+            self.must("-n", self.spaces["a"], "link", "add", network, "type", "veth",
+                      "peer", network, "netns", self.spaces["b"])
+            for number, space in enumerate(self.spaces.values(), start=1):
+                self.must("-n", space, "address", "add", f"{prefix}.{number}/24", "dev", network)
+                self.must("-n", space, "link", "set", network, "up")
+        # Called like ssh: options, the host, the command.
+        self.agent.write_text(
+            '#!/bin/sh\nwhile [ "${1#-}" != "$1" ]; do shift; done\nshift\n'
+            f'exec {" ".join(self.on("b"))} sh -c "$*"\n')
+        self.agent.chmod(0o755)
+
+    def must(self, *words):
+        done = ip(*words)
+        assert done.returncode == 0, (words, done.stderr)
+
+    def on(self, name):
+        """The words before a command that run it on this host, under the host's name."""
+        rename = f"'echo node-{name} >/proc/sys/kernel/hostname; exec \"$@\"'"
+        return ["ip", "netns", "exec", self.spaces[name], "unshare", "--uts", "sh", "-c", rename,
+                "sh"]
+
+    def start(self, run_dir):
+        """One rank on each host."""
+        a, b = (f"{self.NETWORKS['control']}.{number}" for number in (1, 2))
+        mpirun = ["mpirun", "-np", 2, "--host", f"{a}:1,{b}:1",
+                  "--mca", "plm_rsh_agent", self.agent, "--mca", "btl", "self,tcp",
+                  "--mca", "btl_tcp_if_include", f"{self.NETWORKS['data']}.0/24",
+                  "--mca", "oob_tcp_if_include", f"{self.NETWORKS['control']}.0/24"]
+        words = [*self.on("a"), *mpirun, PROGRAM, *arguments(run_dir)]
+        words[words.index("-c") + 1] = words[words.index("-c") + 1].strip("'")
+        return subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, text=True,
+                                env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def cut(self, *networks):
+        for network in networks:
+            self.must("-n", self.spaces["a"], "link", "set", network, "down")
+
+    def processes(self):
+        return [int(pid) for space in self.spaces.values()
+                for pid in ip("netns", "pids", space).stdout.split()]
+
+    def remove(self):
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
+        for space in self.spaces.values():
+            ip("netns", "delete", space)
+
+
+@pytest.fixture
+def hosts(tmp_path):
+    made = Hosts(tmp_path)
+    try:
+        made.make()
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.mark.parametrize("networks", [["data"], ["data", "control"]])
+def test_a_host_that_is_cut_off_is_named(tmp_path, hosts, networks):
+    """With its control network up, mpirun ends both ranks. Without, neither it nor its daemon on the
+    other host hears of the other's end: see src/comm/launcher.h."""
+    run_dir = tmp_path / "run"
+    with hosts.start(run_dir) as process:
+        in_the_middle(run_dir, process)
+        hosts.cut(*networks)
+        result = finish(process)
+    assert_lost(result, rank=1, ranks=2, host="node-b")
+    assert_gone(hosts.processes)
