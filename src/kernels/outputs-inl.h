@@ -12,6 +12,7 @@
 
 #include "kernels/padded_image.h"
 #include "kernels/pool-inl.h"
+#include "kernels/tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace cifar {

@@ -9,7 +9,7 @@
 #include <cstring>
 
 #include "kernels/conv_block.h"
-#include "kernels/tile-inl.h"
+#include "kernels/vectors-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace cifar {
@@ -51,17 +51,6 @@ HWY_INLINE void store_codes(VCode codes, uint8_t* to, int64_t count) {
   std::memcpy(to, all, static_cast<size_t>(count));
 }
 
-HWY_INLINE void store_floats(V values, float* to, int64_t count) {
-  const D d;
-  if (count >= static_cast<int64_t>(hn::Lanes(d))) {
-    hn::StoreU(values, d, to);
-    return;
-  }
-  HWY_ALIGN float all[16];
-  hn::Store(values, d, all);
-  std::memcpy(to, all, static_cast<size_t>(count) * sizeof(float));
-}
-
 // The bias is added after the maximum: rounding keeps order, so the maximum is the same, and a tie
 // that only the addition would make goes to the larger of the two.
 HWY_INLINE void finish(Best best, V bias, bool relu, const Destination& to) {
@@ -75,15 +64,6 @@ HWY_INLINE void finish(Best best, V bias, bool relu, const Destination& to) {
   }
   store_floats(value, to.output, to.count);
   if (to.winners != nullptr) store_codes(best.winner, to.winners, to.count);
-}
-
-// `count` floats, or as many as a vector has; zeros behind them.
-HWY_INLINE V load_floats(const float* from, int64_t count) {
-  const D d;
-  if (count >= static_cast<int64_t>(hn::Lanes(d))) return hn::LoadU(d, from);
-  HWY_ALIGN float all[16] = {};
-  std::memcpy(all, from, static_cast<size_t>(count) * sizeof(float));
-  return hn::Load(d, all);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -7,20 +7,15 @@
 #define CIFAR_KERNELS_TILE_INL_H_
 #endif
 
-#include <hwy/highway.h>
-
 #include <cstdint>
 #include <utility>
+
+#include "kernels/vectors-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace cifar {
 namespace HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
-
-// At most 16 lanes; a tile is as large as the registers allow (32 of them with AVX-512).
-using D = HWY_CAPPED(float, 16);
-using V = hn::Vec<D>;
-constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL;
+// As large as the registers allow.
 constexpr int kTile = kManyRegisters ? 8 : 4;
 
 HWY_INLINE int64_t block_channels() {
