@@ -91,6 +91,8 @@ std::vector<Option> make_options() {
              at_least(0)),
       OPTION(train.shards, "shards", "S", "slices of the batch; 0: one a rank", at_least(0)),
       OPTION(train.precision, "precision", "P", "arithmetic", one_of({"fp32", "tf32", "bf16"})),
+      OPTION(train.kernels, "kernels", "WHOSE",
+             "convolutions on the CPU: the faster, or LibTorch's", one_of({"auto", "libtorch"})),
       OPTION(train.validation, "validation", "WHO", "all ranks or one",
              one_of({"rank0", "sharded"})),
       OPTION(run.directory, "run-dir", "DIR",
