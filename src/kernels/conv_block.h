@@ -36,8 +36,8 @@ struct ConvBlock {
   int64_t weight_size() const { return out_channels * kernel * patch_row(); }
 };
 
-// Whether the functions below take this block: the rest only needs a window with at most
-// kMaxPoolTaps pixels and a kernel of 1, 3 or 5.
+// Whether the functions below take this block: a kernel of 1, 3 or 5, windows of at most
+// kMaxPoolTaps pixels, and an output of at least one.
 constexpr int64_t kMaxPoolTaps = 255;
 bool can_compute(const ConvBlock& block);
 
@@ -62,6 +62,9 @@ void conv_block_backward(const ConvBlock& block, int64_t images, const float* in
                          const float* weights, const uint8_t* winners,
                          const float* output_gradients, float* weight_gradients,
                          float* bias_gradients, float* input_gradients);
+
+// False where this machine leaves the kernels plain loops: they are right there, but slow.
+bool has_vectors();
 
 // The instruction set in use, as Highway calls it ("AVX3" is AVX-512).
 const char* instruction_set();

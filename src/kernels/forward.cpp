@@ -80,6 +80,10 @@ const char* target_name() {
   return hwy::TargetName(HWY_TARGET);
 }
 
+bool is_vector_target() {
+  return HWY_TARGET != HWY_SCALAR;
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace cifar
 HWY_AFTER_NAMESPACE();
@@ -90,11 +94,13 @@ namespace cifar {
 HWY_EXPORT(forward);
 HWY_EXPORT(pack);
 HWY_EXPORT(target_name);
+HWY_EXPORT(is_vector_target);
 
 bool can_compute(const ConvBlock& block) {
   const bool kernel = block.kernel == 1 || block.kernel == 3 || block.kernel == 5;
-  return kernel && block.pool * block.pool <= kMaxPoolTaps && block.out_height() > 0 &&
-         block.out_width() > 0;
+  const int64_t smaller = std::min(block.height, block.width) + 2 * block.padding;
+  return kernel && smaller >= block.kernel && block.pool * block.pool <= kMaxPoolTaps &&
+         std::min(block.conv_height(), block.conv_width()) >= block.pool;
 }
 
 bool uses_winograd(const ConvBlock& block) {
@@ -114,6 +120,10 @@ void pack_weights(const ConvBlock& block, const float* weights, float* packed) {
 void conv_block_forward(const ConvBlock& block, int64_t images, const float* input,
                         const float* packed, const float* bias, float* output, uint8_t* winners) {
   HWY_DYNAMIC_DISPATCH(forward)(block, images, input, packed, bias, output, winners);
+}
+
+bool has_vectors() {
+  return HWY_DYNAMIC_DISPATCH(is_vector_target)();
 }
 
 const char* instruction_set() {

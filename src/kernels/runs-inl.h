@@ -14,8 +14,6 @@ HWY_BEFORE_NAMESPACE();
 namespace cifar {
 namespace HWY_NAMESPACE {
 
-constexpr int kMaxVectors = kManyRegisters ? 28 : 12;
-
 struct Runs {
   int64_t rows;  // of the filter at once: all of them, or one
   decltype(&add_weight_gradient<1, 1, 1>) weights;
@@ -24,7 +22,7 @@ struct Runs {
 
 template <int kKernel, int kVectors, int kChains>
 Runs runs_of_size() {
-  constexpr int kRows = kKernel * kVectors * kChains <= kMaxVectors ? kKernel : 1;
+  constexpr int kRows = kKernel == 5 ? 1 : kKernel;  // 25 vectors are more than 16 registers hold
   return {kRows, add_weight_gradient<kRows, kVectors, kChains>,
           add_input_gradient<kRows, kVectors>};
 }

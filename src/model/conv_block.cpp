@@ -130,7 +130,7 @@ class ConvBlockFunction : public torch::autograd::Function<ConvBlockFunction> {
 }  // namespace
 
 bool kernels_pay(const ConvBlock& block) {
-  return can_compute(block);
+  return has_vectors() && can_compute(block);
 }
 
 bool can_run_conv_block(const ConvBlock& block, const torch::Tensor& input,
