@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include <algorithm>
+#include <optional>
 
 namespace cifar {
 namespace {
@@ -103,10 +104,11 @@ Gradients run_backward(const ConvBlock& block, const torch::Tensor& input,
 class ConvBlockFunction : public torch::autograd::Function<ConvBlockFunction> {
  public:
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& input,
-                               const torch::Tensor& weight, const torch::Tensor& bias,
-                               const ConvBlock& block) {
-    const Forward result = run_forward(block, input, weight, bias, true);
+                               const torch::Tensor& weight,
+                               const std::optional<torch::Tensor>& bias, const ConvBlock& block) {
+    const Forward result = run_forward(block, input, weight, bias.value_or(torch::Tensor()), true);
     context->save_for_backward({input, weight, result.winners});
+    context->saved_data["bias"] = bias.has_value();
     context->saved_data["kernel"] = std::vector<int64_t>{block.kernel, block.stride, block.padding};
     context->saved_data["pool"] = std::vector<int64_t>{block.pool, block.pool_stride, block.relu};
     return result.output;
@@ -120,9 +122,11 @@ class ConvBlockFunction : public torch::autograd::Function<ConvBlockFunction> {
     const ConvBlock block{input.size(1), input.size(2), input.size(3), weight.size(0),
                           kernel[0],     kernel[1],     kernel[2],     pool[0],
                           pool[1],       pool[2] != 0};
+    // Counts tensors: without a bias there is no third.
+    const bool with_bias = context->saved_data["bias"].toBool() && context->needs_input_grad(2);
     const Gradients result =
         run_backward(block, input, weight, winners, gradients[0].contiguous(kOrder),
-                     context->needs_input_grad(0), context->needs_input_grad(2));
+                     context->needs_input_grad(0), with_bias);
     return {result.input, result.weight, result.bias, torch::Tensor()};
   }
 };
@@ -148,7 +152,8 @@ torch::Tensor conv_block(const ConvBlock& block, const torch::Tensor& input,
       torch::autograd::GradMode::is_enabled() &&
       (in.requires_grad() || w.requires_grad() || (bias.defined() && bias.requires_grad()));
   if (!needs_gradient) return run_forward(block, in, w, bias, false).output;
-  return ConvBlockFunction::apply(in, w, bias, block);
+  const auto given_bias = bias.defined() ? std::make_optional(bias) : std::nullopt;
+  return ConvBlockFunction::apply(in, w, given_bias, block);
 }
 
 }  // namespace cifar

@@ -40,22 +40,22 @@ Network::Network(const std::vector<std::string>& layers, const Shape& input, int
 // Makes a step of the longest block from layer `next` on that the kernels run faster than LibTorch,
 // and moves `next` behind it; false if there is none.
 bool Network::take_block(size_t& next) {
-  std::optional<ConvBlock> block;
-  Step step;
+  std::optional<ConvBlock> block, taken;
   const size_t first = next;
   for (size_t end = first; end < layers_.size() && layers_[end]->join(block);) {
     ++end;
     if (!kernels_pay(*block)) continue;
-    step.block = block;
+    taken = block;
     next = end;
   }
-  if (next == first) return false;
-  step.layers = run_order(first, next);
+  if (!taken) return false;
+  Step step = make_step(first, next);
+  step.block = taken;
   const auto parameters = layers_[first]->named_parameters();
   step.weight = parameters["weight"];
   if (parameters.contains("bias")) step.bias = parameters["bias"];
   steps_.push_back(step);
-  computed_.push_back(uses_winograd(*step.block) ? "kernels, Winograd" : "kernels");
+  computed_.push_back(uses_winograd(*taken) ? "kernels, Winograd" : "kernels");
   computed_.resize(next, "\"");
   return true;
 }
@@ -64,18 +64,19 @@ void Network::take_layer(size_t& next) {
   const size_t first = next++;
   const bool relu = layers_[first]->is_relu();
   if (relu && next < layers_.size() && layers_[next]->absorb_relu()) ++next;
-  steps_.push_back({run_order(first, next), {}, {}, {}});
+  steps_.push_back(make_step(first, next));
   computed_.resize(next, "LibTorch");
 }
 
 // Layers [first, end) as LibTorch runs them: without a ReLU that the max-pool behind it takes over.
-std::vector<std::shared_ptr<Layer>> Network::run_order(size_t first, size_t end) const {
-  std::vector<std::shared_ptr<Layer>> order;
+Network::Step Network::make_step(size_t first, size_t end) const {
+  Step step;
   for (size_t i = first; i < end; ++i) {
+    step.text += (i > first ? ", " : "") + texts_[i];
     const bool taken_over = layers_[i]->is_relu() && i + 1 < end && layers_[i + 1]->absorb_relu();
-    if (!taken_over) order.push_back(layers_[i]);
+    if (!taken_over) step.layers.push_back(layers_[i]);
   }
-  return order;
+  return step;
 }
 
 torch::Tensor Network::Step::forward(torch::Tensor images, const Pass& pass) const {
