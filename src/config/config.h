@@ -57,6 +57,7 @@ struct TrainConfig {
   int64_t shards = 0;                  // of the global batch; 0: one a rank
   std::string reduction = "ordered";   // ordered | overlapped
   std::string precision = "fp32";      // fp32 | tf32 | bf16
+  std::string kernels = "auto";        // auto | libtorch: convolutions on the CPU in fp32
   std::string validation = "sharded";  // sharded | rank0
 };
 

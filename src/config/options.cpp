@@ -95,6 +95,8 @@ std::vector<Option> make_options() {
              "ordered: the same bits on any number of ranks; overlapped: with backward",
              one_of({"ordered", "overlapped"})),
       OPTION(train.precision, "precision", "P", "arithmetic", one_of({"fp32", "tf32", "bf16"})),
+      OPTION(train.kernels, "kernels", "WHOSE",
+             "convolutions on the CPU: the faster, or LibTorch's", one_of({"auto", "libtorch"})),
       OPTION(train.validation, "validation", "WHO", "all ranks or one",
              one_of({"rank0", "sharded"})),
       OPTION(run.directory, "run-dir", "DIR",

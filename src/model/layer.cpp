@@ -44,7 +44,7 @@ struct Window {
 class Conv : public Layer {
  public:
   Conv(Shape input, Shape output, Window window, bool bias)
-      : Layer(LayerKind::kConv, output), window_(window) {
+      : Layer(output), input_(input), window_(window) {
     weight_ = register_parameter(
         "weight", torch::empty({output.channels, input.channels, window.kernel, window.kernel}));
     if (bias) bias_ = register_parameter("bias", torch::empty({output.channels}));
@@ -55,18 +55,34 @@ class Conv : public Layer {
     return torch::conv2d(input, weight_, bias_, window_.stride, window_.padding);
   }
 
+  bool join(std::optional<ConvBlock>& block) const override {
+    if (block) return false;
+    block = ConvBlock{input_.channels,
+                      input_.height,
+                      input_.width,
+                      output().channels,
+                      window_.kernel,
+                      window_.stride,
+                      window_.padding,
+                      1,
+                      1,
+                      false};
+    return true;
+  }
+
   int64_t multiply_adds() const override {
     return output().height * output().width * weight_.numel();
   }
 
  private:
+  Shape input_;
   Window window_;
   torch::Tensor weight_, bias_;
 };
 
 class Linear : public Layer {
  public:
-  Linear(Shape input, Shape output, bool bias) : Layer(LayerKind::kLinear, output) {
+  Linear(Shape input, Shape output, bool bias) : Layer(output) {
     weight_ = register_parameter("weight", torch::empty({output.channels, input.channels}));
     if (bias) bias_ = register_parameter("bias", torch::empty({output.channels}));
     initialise(weight_, bias_);
@@ -84,14 +100,21 @@ class Linear : public Layer {
 
 class Relu : public Layer {
  public:
-  explicit Relu(Shape input) : Layer(LayerKind::kRelu, input) {}
+  explicit Relu(Shape input) : Layer(input) {}
 
   torch::Tensor forward(torch::Tensor input, const Pass&) override { return torch::relu(input); }
+
+  bool is_relu() const override { return true; }
+
+  bool join(std::optional<ConvBlock>& block) const override {
+    if (!block || block->relu) return false;
+    return block->relu = true;
+  }
 };
 
 class MaxPool : public Layer {
  public:
-  MaxPool(Shape output, Window window) : Layer(LayerKind::kMaxPool, output), window_(window) {}
+  MaxPool(Shape output, Window window) : Layer(output), window_(window) {}
 
   torch::Tensor forward(torch::Tensor input, const Pass&) override {
     if (relu_ && can_pool_relu(input, window_.kernel, window_.stride)) {
@@ -103,6 +126,13 @@ class MaxPool : public Layer {
 
   bool absorb_relu() override { return relu_ = true; }
 
+  bool join(std::optional<ConvBlock>& block) const override {
+    if (!block || block->pool > 1) return false;
+    block->pool = window_.kernel;
+    block->pool_stride = window_.stride;
+    return true;
+  }
+
  private:
   Window window_;
   bool relu_ = false;
@@ -112,7 +142,7 @@ class MaxPool : public Layer {
 class MeanPool : public Layer {
  public:
   MeanPool(Shape output, Window window, double factor)
-      : Layer(LayerKind::kMeanPool, output), window_(window), factor_(factor) {}
+      : Layer(output), window_(window), factor_(factor) {}
 
   torch::Tensor forward(torch::Tensor input, const Pass&) override {
     const auto mean = torch::avg_pool2d(input, window_.kernel, window_.stride);
@@ -129,7 +159,7 @@ class MeanPool : public Layer {
 class BatchNorm : public Layer {
  public:
   BatchNorm(Shape input, double momentum, double epsilon)
-      : Layer(LayerKind::kBatchNorm, input), momentum_(momentum), epsilon_(epsilon) {
+      : Layer(input), momentum_(momentum), epsilon_(epsilon) {
     const int64_t channels = input.channels;
     weight_ = register_parameter("weight", torch::ones({channels}));
     bias_ = register_parameter("bias", torch::zeros({channels}));
@@ -154,7 +184,7 @@ class BatchNorm : public Layer {
 class Dropout : public Layer {
  public:
   Dropout(Shape input, double probability, int64_t index)
-      : Layer(LayerKind::kDropout, input), probability_(probability), index_(index) {}
+      : Layer(input), probability_(probability), index_(index) {}
 
   torch::Tensor forward(torch::Tensor input, const Pass& pass) override {
     if (!pass.training || probability_ == 0) return input;
@@ -176,7 +206,7 @@ class Dropout : public Layer {
 
 class Flatten : public Layer {
  public:
-  explicit Flatten(Shape output) : Layer(LayerKind::kFlatten, output) {}
+  explicit Flatten(Shape output) : Layer(output) {}
 
   torch::Tensor forward(torch::Tensor input, const Pass&) override { return input.flatten(1); }
 };

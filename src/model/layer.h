@@ -18,7 +18,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+
+#include "kernels/conv_block.h"
 
 namespace cifar {
 
@@ -42,25 +45,25 @@ struct Pass {
   torch::Tensor samples;  // int32 [batch]: index of each image; training only
 };
 
-enum class LayerKind { kConv, kRelu, kMaxPool, kMeanPool, kBatchNorm, kDropout, kFlatten, kLinear };
-
 class Layer : public torch::nn::Module {
  public:
-  Layer(LayerKind kind, Shape output) : kind_(kind), output_(output) {}
+  explicit Layer(Shape output) : output_(output) {}
 
   // float [batch, ...input shape] -> [batch, ...output shape].
   virtual torch::Tensor forward(torch::Tensor input, const Pass& pass) = 0;
-  // Takes over the ReLU that stands before or behind this layer, if it can: max-pool does, since
-  // the two commute, and behind it there is a quarter of the work or less.
+  virtual bool is_relu() const { return false; }
+  // Takes over the ReLU that stands before this layer, if it can: max-pool does, since the two
+  // commute, and behind it there is a quarter of the work or less.
   virtual bool absorb_relu() { return false; }
+  // Adds this layer to a block of the kernels, if it fits behind what is there; a convolution
+  // begins one, and one ReLU and one max-pool fit behind it in either order.
+  virtual bool join(std::optional<ConvBlock>&) const { return false; }
   // Multiply-adds for one sample's forward pass; only conv and linear have any.
   virtual int64_t multiply_adds() const { return 0; }
 
-  LayerKind kind() const { return kind_; }
   const Shape& output() const { return output_; }
 
  private:
-  LayerKind kind_;
   Shape output_;
 };
 

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/error.h"
+#include "model/conv_block.h"
 
 namespace cifar {
 namespace {
@@ -13,21 +16,10 @@ int64_t parameters_of(const Layer& layer) {
   return count;
 }
 
-// The layers as they are run: a ReLU beside a max-pool is part of it.
-std::vector<std::shared_ptr<Layer>> run_order(const std::vector<std::shared_ptr<Layer>>& layers) {
-  std::vector<std::shared_ptr<Layer>> order;
-  for (size_t i = 0; i < layers.size(); ++i) {
-    const bool relu = layers[i]->kind() == LayerKind::kRelu;
-    if (relu && i + 1 < layers.size() && layers[i + 1]->absorb_relu()) continue;
-    order.push_back(layers[i]);
-  }
-  return order;
-}
-
 }  // namespace
 
 Network::Network(const std::vector<std::string>& layers, const Shape& input, int64_t classes,
-                 uint64_t seed)
+                 uint64_t seed, Kernels kernels)
     : texts_(layers) {
   torch::manual_seed(seed);
   Shape shape = input;
@@ -40,23 +32,75 @@ Network::Network(const std::vector<std::string>& layers, const Shape& input, int
     throw Error(ExitCode::kUsage, "model.layers", "the last output is " + shape.text(),
                 fmt::format("{} features, one a class (\"linear {}\")", classes, classes));
   }
-  order_ = run_order(layers_);
+  for (size_t next = 0; next < layers_.size();) {
+    if (kernels == Kernels::kLibTorch || !take_block(next)) take_layer(next);
+  }
+}
+
+// Makes a step of the longest block from layer `next` on that the kernels run faster than LibTorch,
+// and moves `next` behind it; false if there is none.
+bool Network::take_block(size_t& next) {
+  std::optional<ConvBlock> block, taken;
+  const size_t first = next;
+  for (size_t end = first; end < layers_.size() && layers_[end]->join(block);) {
+    ++end;
+    if (!kernels_pay(*block)) continue;
+    taken = block;
+    next = end;
+  }
+  if (!taken) return false;
+  Step step = make_step(first, next);
+  step.block = taken;
+  const auto parameters = layers_[first]->named_parameters();
+  step.weight = parameters["weight"];
+  if (parameters.contains("bias")) step.bias = parameters["bias"];
+  steps_.push_back(step);
+  computed_.push_back(uses_winograd(*taken) ? "kernels, Winograd" : "kernels");
+  computed_.resize(next, "\"");
+  return true;
+}
+
+void Network::take_layer(size_t& next) {
+  const size_t first = next++;
+  const bool relu = layers_[first]->is_relu();
+  if (relu && next < layers_.size() && layers_[next]->absorb_relu()) ++next;
+  steps_.push_back(make_step(first, next));
+  computed_.resize(next, "LibTorch");
+}
+
+// Layers [first, end) as LibTorch runs them: without a ReLU that the max-pool behind it takes over.
+Network::Step Network::make_step(size_t first, size_t end) const {
+  Step step;
+  for (size_t i = first; i < end; ++i) {
+    step.text += (i > first ? ", " : "") + texts_[i];
+    const bool taken_over = layers_[i]->is_relu() && i + 1 < end && layers_[i + 1]->absorb_relu();
+    if (!taken_over) step.layers.push_back(layers_[i]);
+  }
+  return step;
+}
+
+torch::Tensor Network::Step::forward(torch::Tensor images, const Pass& pass) const {
+  if (block && can_run_conv_block(*block, images, weight)) {
+    return conv_block(*block, images, weight, bias);
+  }
+  for (const auto& layer : layers) images = layer->forward(images, pass);
+  return images;
 }
 
 torch::Tensor Network::forward(torch::Tensor images, const Pass& pass) {
-  for (const auto& layer : order_) images = layer->forward(images, pass);
+  for (const Step& step : steps_) images = step.forward(images, pass);
   return images;
 }
 
 std::string Network::table() const {
-  std::string text = fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}\n", "", "layer", "output",
-                                 "parameters", "multiply-adds");
+  std::string text = fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}  {}\n", "", "layer", "output",
+                                 "parameters", "multiply-adds", "on the CPU");
   int64_t parameters = 0, multiply_adds = 0;
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = *layers_[i];
-    text += fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}\n", i, texts_[i], layer.output().text(),
-                        fmt::group_digits(parameters_of(layer)),
-                        fmt::group_digits(layer.multiply_adds()));
+    text += fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}  {}\n", i, texts_[i],
+                        layer.output().text(), fmt::group_digits(parameters_of(layer)),
+                        fmt::group_digits(layer.multiply_adds()), computed_[i]);
     parameters += parameters_of(layer);
     multiply_adds += layer.multiply_adds();
   }

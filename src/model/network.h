@@ -6,30 +6,55 @@
 #include <torch/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "kernels/conv_block.h"
 #include "model/layer.h"
 
 namespace cifar {
 
+// What computes convolutions in float32 on the CPU: the kernels of kernels/ where they are faster
+// (kernels_pay), or LibTorch always.
+enum class Kernels { kAuto, kLibTorch };
+
 class Network : public torch::nn::Module {
  public:
+  // Layers that run one after another: one, or those that the kernels take as a block.
+  struct Step {
+    std::vector<std::shared_ptr<Layer>> layers;
+    std::optional<ConvBlock> block;
+    torch::Tensor weight, bias;  // of the block's convolution
+    std::string text;            // the listed layers
+
+    torch::Tensor forward(torch::Tensor images, const Pass& pass) const;
+  };
+
   // Draws the initial weights from `seed`, through LibTorch's default generator, in the order of
   // the list: the same bits as torch.manual_seed(seed) and nn.Sequential(...) in Python.
   Network(const std::vector<std::string>& layers, const Shape& input, int64_t classes,
-          uint64_t seed);
+          uint64_t seed, Kernels kernels = Kernels::kAuto);
 
   // float [batch, 3, 32, 32] -> logits [batch, classes].
   torch::Tensor forward(torch::Tensor images, const Pass& pass);
 
-  // One row a layer: index, text, output shape, parameters, multiply-adds; then the sums.
+  // What forward() runs, in order.
+  const std::vector<Step>& steps() const { return steps_; }
+
+  // One row a layer: index, text, output shape, parameters, multiply-adds, what computes it on the
+  // CPU in float32; then the sums.
   std::string table() const;
 
  private:
+  bool take_block(size_t& next);
+  void take_layer(size_t& next);
+  Step make_step(size_t first, size_t end) const;
+
   std::vector<std::string> texts_;
   std::vector<std::shared_ptr<Layer>> layers_;
-  std::vector<std::shared_ptr<Layer>> order_;  // the layers as they are run
+  std::vector<Step> steps_;
+  std::vector<std::string> computed_;  // by what, for each layer
 };
 
 }  // namespace cifar

@@ -6,8 +6,10 @@ namespace cifar {
 
 std::shared_ptr<Network> make_network(const Config& config) {
   const Shape image{kChannels, kImageSize, kImageSize};
+  const bool kernels = config.train.kernels == "auto" && config.train.precision != "bf16";
   return std::make_shared<Network>(config.model.layers, image, kClasses,
-                                   static_cast<uint64_t>(config.train.seed));
+                                   static_cast<uint64_t>(config.train.seed),
+                                   kernels ? Kernels::kAuto : Kernels::kLibTorch);
 }
 
 TrainState::TrainState(const Config& config, torch::Device device)

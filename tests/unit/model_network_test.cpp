@@ -138,7 +138,7 @@ TEST(Network, PoolingBeforeReluChangesNoBit) {
   const Pass pass{true, 0, 0, {}};
   for (const auto& layers : lists) {
     SCOPED_TRACE(testing::PrintToString(layers));
-    Network network(layers, kImage, 10, 42);
+    Network network(layers, kImage, 10, 42, Kernels::kLibTorch);
     const Listed listed(layers, 42);
     const auto found = network.forward(images, pass), expected = listed.forward(images, pass);
     EXPECT_TRUE(torch::equal(found, expected));

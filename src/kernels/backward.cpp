@@ -1,0 +1,167 @@
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "kernels/conv_block.h"
+
+#define HWY_TARGET_INCLUDE "kernels/backward.cpp"
+#include "kernels/targets.h"
+// After targets.h:
+#include <hwy/foreach_target.h>
+
+#include "kernels/planes-inl.h"
+#include "kernels/runs-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace cifar {
+namespace HWY_NAMESPACE {
+
+// Adds up gradients where outputs are live, channel by channel, windows in order.
+void add_bias_gradients(const ConvBlock& block, const uint8_t* winners, const float* gradients,
+                        float* sums) {
+  const D d;
+  const hn::RebindToSigned<D> di;
+  const hn::Rebind<uint8_t, D> d8;
+  const int64_t channels = block.out_channels, lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t end = block.output_size();
+  int64_t c = 0;
+  for (; c + lanes <= channels; c += lanes) {
+    V sum = hn::LoadU(d, sums + c);
+    for (int64_t i = c; i < end; i += channels) {
+      const auto winner = hn::PromoteTo(di, hn::LoadU(d8, winners + i));
+      const auto live = hn::RebindMask(d, hn::Lt(winner, hn::Set(di, kNoWinner)));
+      sum = hn::Add(sum, hn::IfThenElseZero(live, hn::LoadU(d, gradients + i)));
+    }
+    hn::StoreU(sum, d, sums + c);
+  }
+  for (; c < channels; ++c) {
+    for (int64_t i = c; i < end; i += channels) {
+      sums[c] += winners[i] == kNoWinner ? 0.0f : gradients[i];
+    }
+  }
+}
+
+class Backward {
+ public:
+  Backward(const ConvBlock& block, const float* weights)
+      : block_(block), layout_(block), runs_(find_runs(block, layout_)), gradient_(block, layout_) {
+    for (int64_t i = 0; i < images_at_once(); ++i) {
+      images_.emplace_back(block, layout_);
+      live_.emplace_back(block, layout_.row, layout_.pixel);
+    }
+    if (weights == nullptr) return;
+    weights_.emplace(block, layout_).load(weights);
+    input_gradient_.emplace(block, layout_);
+    if (WindowGradient::takes(block)) windows_.emplace(block, layout_);
+  }
+
+  int64_t images_at_once() const {
+    constexpr int64_t kCacheFloats = 24 * 1024 / 4;  // the first-level cache, with room for lists
+    return std::max<int64_t>(1, kCacheFloats / layout_.plane);
+  }
+
+  // Adds to the weight gradient that `count` images make, at most images_at_once().
+  void add_weights(int64_t count, const float* input, const uint8_t* winners,
+                   const float* gradients) {
+    for (int64_t i = 0; i < count; ++i) {
+      images_[i].load(input + i * block_.input_size());
+      live_[i].load(winners + i * block_.output_size(), gradients + i * block_.output_size());
+    }
+    std::vector<const float*> planes(count);
+    std::vector<LiveList> lists(count);
+    for (int64_t p = 0; p < layout_.planes; ++p) {
+      for (int64_t i = 0; i < count; ++i) planes[i] = images_[i].plane(p);
+      for (int64_t channel = 0; channel < block_.out_channels; ++channel) {
+        for (int64_t i = 0; i < count; ++i) lists[i] = live_[i].list(channel);
+        for_each_part([&](int64_t offset, int64_t place) {
+          runs_.weights(gradient_.filter(p, channel) + place, layout_.row, lists.data(), count,
+                        planes.data(), offset);
+        });
+      }
+    }
+  }
+
+  // Writes the input gradient of image `index` of those that add_weights took last.
+  void input_gradient(int64_t index, const uint8_t* winners, const float* gradients, float* to) {
+    input_gradient_->clear();
+    if (windows_) windows_->load(winners);
+    for (int64_t p = 0; p < layout_.planes; ++p) {
+      float* plane = input_gradient_->plane(p);
+      if (windows_) {
+        windows_->run(weights_->filter(p, 0), gradients, plane);
+        continue;
+      }
+      for (int64_t channel = 0; channel < block_.out_channels; ++channel) {
+        for_each_part([&](int64_t offset, int64_t place) {
+          runs_.input(weights_->filter(p, channel) + place, layout_.row, live_[index].list(channel),
+                      plane + offset);
+        });
+      }
+    }
+    input_gradient_->store(to);
+  }
+
+  void add_to(float* weight_gradients) const { gradient_.add_to(weight_gradients); }
+
+ private:
+  // visit(where the part begins in a patch, where in a filter).
+  template <class Visit>
+  HWY_INLINE void for_each_part(const Visit& visit) const {
+    for (int64_t ky = 0; ky < block_.kernel; ky += runs_.rows) {
+      visit(ky * layout_.row, ky * layout_.vectors * layout_.lanes);
+    }
+  }
+
+  const ConvBlock& block_;
+  Layout layout_;
+  Runs runs_;
+  Filters gradient_;
+  std::vector<Planes> images_;
+  std::vector<LiveOutputs> live_;
+  std::optional<Filters> weights_;
+  std::optional<Planes> input_gradient_;
+  std::optional<WindowGradient> windows_;
+};
+
+void backward(const ConvBlock& block, int64_t images, const float* input, const float* weights,
+              const uint8_t* winners, const float* output_gradients, float* weight_gradients,
+              float* bias_gradients, float* input_gradients) {
+  Backward method(block, input_gradients == nullptr ? nullptr : weights);
+  const int64_t in = block.input_size(), out = block.output_size();
+  for (int64_t first = 0; first < images; first += method.images_at_once()) {
+    const int64_t count = std::min(method.images_at_once(), images - first);
+    method.add_weights(count, input + first * in, winners + first * out,
+                       output_gradients + first * out);
+    for (int64_t i = first; i < first + count; ++i) {
+      if (bias_gradients != nullptr) {
+        add_bias_gradients(block, winners + i * out, output_gradients + i * out, bias_gradients);
+      }
+      if (input_gradients != nullptr) {
+        method.input_gradient(i - first, winners + i * out, output_gradients + i * out,
+                              input_gradients + i * in);
+      }
+    }
+  }
+  method.add_to(weight_gradients);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace cifar
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace cifar {
+
+HWY_EXPORT(backward);
+
+void conv_block_backward(const ConvBlock& block, int64_t images, const float* input,
+                         const float* weights, const uint8_t* winners,
+                         const float* output_gradients, float* weight_gradients,
+                         float* bias_gradients, float* input_gradients) {
+  HWY_DYNAMIC_DISPATCH(backward)
+  (block, images, input, weights, winners, output_gradients, weight_gradients, bias_gradients,
+   input_gradients);
+}
+
+}  // namespace cifar
+#endif

@@ -1,0 +1,188 @@
+// The input gradient, in two ways. add_input_gradient runs over one channel's live outputs with its
+// filter in registers and takes any shape. WindowGradient runs over the pooling windows with the
+// gradient of the window's whole 4x4 patch in registers: it reads and writes the image once a
+// window and 32 channels instead of once a live output. Included once an instruction set.
+#if defined(CIFAR_KERNELS_INPUT_GRADIENT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef CIFAR_KERNELS_INPUT_GRADIENT_INL_H_
+#undef CIFAR_KERNELS_INPUT_GRADIENT_INL_H_
+#else
+#define CIFAR_KERNELS_INPUT_GRADIENT_INL_H_
+#endif
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "kernels/live_outputs-inl.h"
+#include "kernels/part-inl.h"
+#include "kernels/planes-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace cifar {
+namespace HWY_NAMESPACE {
+
+template <class P, size_t... kPart>
+HWY_INLINE void add_filter(const V (&weights)[P::kSize], float* HWY_RESTRICT patch, int64_t row,
+                           V gradient, std::index_sequence<kPart...>) {
+  const D d;
+  (hn::StoreU(hn::MulAdd(gradient, weights[kPart], hn::LoadU(d, patch + P::place(kPart, row))), d,
+              patch + P::place(kPart, row)),
+   ...);
+}
+
+// patch += gradient * filter, for each live output.
+template <int kRows, int kVectors>
+void add_input_gradient(const float* filter, int64_t row, const LiveList& live,
+                        float* HWY_RESTRICT plane) {
+  using P = Part<kRows, kVectors>;
+  constexpr auto kParts = typename P::Indices();
+  V weights[P::kSize];
+  load_filter<P>(weights, filter, kParts);
+  for (int64_t i = 0; i < live.count; ++i) {
+    add_filter<P>(weights, plane + live.corners[i], row, live.gradient(i), kParts);
+  }
+}
+
+// For 3x3 convolutions with stride 1 before max-pool 2.
+class WindowGradient {
+ public:
+  // The rule says nothing of vectors, since the order of the sum depends on it.
+  static bool takes(const ConvBlock& block) {
+    return block.kernel == 3 && block.stride == 1 && block.pool == 2 && block.pool_stride == 2 &&
+           block.in_channels >= 16;
+  }
+
+  WindowGradient(const ConvBlock& block, const Layout& layout)
+      : block_(block),
+        layout_(layout),
+        windows_(block.out_height() * block.out_width()),
+        blocks_((block.out_channels + kBlock - 1) / kBlock),
+        channels_(new int32_t[static_cast<size_t>(block.output_size() + 16)]),
+        counts_(new int32_t[static_cast<size_t>(blocks_ * windows_ * 4)]),
+        numbers_(static_cast<size_t>(block.out_channels)) {
+    std::iota(numbers_.begin(), numbers_.end(), 0);
+  }
+
+  // Sorts each window's live channels, 32 channels at a time, by the pixel that won.
+  void load(const uint8_t* winners) {
+    int32_t* next = channels_.get();
+    int32_t* count = counts_.get();
+    for (int64_t first = 0; first < block_.out_channels; first += kBlock) {
+      const int64_t end = std::min(first + kBlock, block_.out_channels);
+      for (int64_t window = 0; window < windows_; ++window) {
+        const uint8_t* winner = winners + window * block_.out_channels;
+        for (uint8_t pixel = 0; pixel < 4; ++pixel) {
+          int32_t* const begin = next;
+          next = append(winner, first, end, pixel, next);
+          *count++ = static_cast<int32_t>(next - begin);
+        }
+      }
+    }
+  }
+
+  // `filters`: of the plane that `plane` is the gradient of.
+  void run(const float* filters, const float* gradients, float* plane) const {
+    const int32_t* channels = channels_.get();
+    const int32_t* counts = counts_.get();
+    for (int64_t i = 0; i < blocks_; ++i) {
+      const float* gradient = gradients;
+      for (int64_t y = 0; y < block_.out_height(); ++y) {
+        for (int64_t x = 0; x < block_.out_width(); ++x) {
+          float* patch = plane + 2 * y * layout_.row + 2 * x * layout_.lanes;
+          channels = add_window(channels, counts, filters, gradient, patch);
+          counts += 4;
+          gradient += block_.out_channels;
+        }
+      }
+    }
+  }
+
+ private:
+  static constexpr int64_t kBlock = 32;  // so many filters of a plane stay in the first-level cache
+  using Taps = std::make_index_sequence<9>;
+  using Pixels = std::make_index_sequence<16>;
+
+  // Appends those of channels [first, end) where `pixel` won; writes up to a vector more.
+  HWY_INLINE int32_t* append(const uint8_t* winners, int64_t first, int64_t end, uint8_t pixel,
+                             int32_t* next) const {
+    const DInt d;
+    const hn::Rebind<uint8_t, DInt> d8;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    int64_t c = first;
+    for (; c + lanes <= end; c += lanes) {
+      const auto won = hn::Eq(hn::PromoteTo(d, hn::LoadU(d8, winners + c)), hn::Set(d, pixel));
+      hn::StoreU(hn::Compress(hn::LoadU(d, numbers_.data() + c), won), d, next);
+      next += hn::CountTrue(d, won);
+    }
+    for (; c < end; ++c) {
+      *next = static_cast<int32_t>(c);
+      next += winners[c] == pixel;
+    }
+    return next;
+  }
+
+  // Where pixel kPixel won, its output saw the 3x3 pixels from there on.
+  template <size_t kPixel, size_t... kTap>
+  static HWY_INLINE void add_taps(V (&patch)[16], const float* HWY_RESTRICT filter, V gradient,
+                                  std::index_sequence<kTap...>) {
+    ((patch[(kPixel / 2 + kTap / 3) * 4 + kPixel % 2 + kTap % 3] =
+          hn::MulAdd(gradient, hn::Load(D(), filter + kTap * hn::Lanes(D())),
+                     patch[(kPixel / 2 + kTap / 3) * 4 + kPixel % 2 + kTap % 3])),
+     ...);
+  }
+
+  template <size_t kPixel>
+  HWY_INLINE const int32_t* add_pixel(V (&patch)[16], const int32_t* channels, int64_t count,
+                                      const float* filters, const float* gradients) const {
+    const int32_t* const end = channels + count;
+    for (; channels != end; ++channels) {
+      add_taps<kPixel>(patch, filters + *channels * 9 * hn::Lanes(D()),
+                       hn::Set(D(), gradients[*channels]), Taps());
+    }
+    return end;
+  }
+
+  template <size_t... kPixel>
+  HWY_INLINE void add_to_image(const V (&patch)[16], float* HWY_RESTRICT image,
+                               std::index_sequence<kPixel...>) const {
+    const D d;
+    (add_to_pixel(patch[kPixel], image + kPixel / 4 * layout_.row + kPixel % 4 * hn::Lanes(d)),
+     ...);
+  }
+
+  static HWY_INLINE void add_to_pixel(V value, float* pixel) {
+    hn::Store(hn::Add(hn::Load(D(), pixel), value), D(), pixel);
+  }
+
+  template <size_t... kPixel>
+  static HWY_INLINE void zero(V (&patch)[16], std::index_sequence<kPixel...>) {
+    ((patch[kPixel] = hn::Zero(D())), ...);
+  }
+
+  HWY_INLINE const int32_t* add_window(const int32_t* channels, const int32_t* counts,
+                                       const float* filters, const float* gradients,
+                                       float* image) const {
+    V patch[16];
+    zero(patch, Pixels());
+    channels = add_pixel<0>(patch, channels, counts[0], filters, gradients);
+    channels = add_pixel<1>(patch, channels, counts[1], filters, gradients);
+    channels = add_pixel<2>(patch, channels, counts[2], filters, gradients);
+    channels = add_pixel<3>(patch, channels, counts[3], filters, gradients);
+    add_to_image(patch, image, Pixels());
+    return channels;
+  }
+
+  const ConvBlock& block_;
+  const Layout& layout_;
+  int64_t windows_, blocks_;
+  std::unique_ptr<int32_t[]> channels_, counts_;
+  std::vector<int32_t> numbers_;  // 0, 1, 2, ...: g++ 12 makes Highway's Iota from scalar stores
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace cifar
+HWY_AFTER_NAMESPACE();
+
+#endif

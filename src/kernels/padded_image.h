@@ -1,0 +1,70 @@
+// An image with a border of zeros, so that no inner loop asks where the image ends. Vector loads
+// may run past the last pixel by kSlack floats.
+#pragma once
+
+#include <hwy/aligned_allocator.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/conv_block.h"
+
+namespace cifar {
+
+using Floats = hwy::AlignedFreeUniquePtr<float[]>;
+
+constexpr int64_t kSlack = 64;
+
+inline int64_t round_up(int64_t value, int64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+
+inline Floats make_floats(int64_t count) {
+  Floats floats = hwy::AllocateAligned<float>(static_cast<size_t>(count + kSlack));
+  std::fill_n(floats.get(), count + kSlack, 0.0f);
+  return floats;
+}
+
+class PaddedImage {
+ public:
+  // Wide and high enough for outputs rounded up to whole tiles.
+  PaddedImage(const ConvBlock& block, int64_t tile_height, int64_t tile_width)
+      : block_(block),
+        height_(extent(block.height, block.conv_height(), tile_height)),
+        width_(extent(block.width, block.conv_width(), tile_width)),
+        pixels_(make_floats(height_ * row())) {}
+
+  // Floats from one row to the next.
+  int64_t row() const { return width_ * block_.in_channels; }
+  float* data() { return pixels_.get(); }
+
+  void load(const float* image) {
+    for (int64_t y = 0; y < block_.height; ++y) {
+      std::memcpy(inner(y), image + y * inner_row(), sizeof(float) * inner_row());
+    }
+  }
+
+  void store(float* image) {
+    for (int64_t y = 0; y < block_.height; ++y) {
+      std::memcpy(image + y * inner_row(), inner(y), sizeof(float) * inner_row());
+    }
+  }
+
+  void clear() { std::fill_n(data(), height_ * row(), 0.0f); }
+
+ private:
+  int64_t extent(int64_t input, int64_t outputs, int64_t tile) const {
+    const int64_t last = round_up(outputs, tile) - 1;
+    return std::max(input + 2 * block_.padding, last * block_.stride + block_.kernel);
+  }
+  int64_t inner_row() const { return block_.width * block_.in_channels; }
+  float* inner(int64_t y) {
+    return data() + (y + block_.padding) * row() + block_.padding * block_.in_channels;
+  }
+
+  ConvBlock block_;
+  int64_t height_, width_;
+  Floats pixels_;
+};
+
+}  // namespace cifar

@@ -1,0 +1,140 @@
+// How the backward pass lays images and filters out: in planes of one vector of channels, so that a
+// pixel of a plane is one vector and a plane stays in the first-level cache. Fewer channels than a
+// vector has lanes stay together: one plane, in which a row of a patch is contiguous.
+// Included once an instruction set.
+#if defined(CIFAR_KERNELS_PLANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef CIFAR_KERNELS_PLANES_INL_H_
+#undef CIFAR_KERNELS_PLANES_INL_H_
+#else
+#define CIFAR_KERNELS_PLANES_INL_H_
+#endif
+
+#include <algorithm>
+
+#include "kernels/conv_block.h"
+#include "kernels/padded_image.h"
+#include "kernels/vectors-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace cifar {
+namespace HWY_NAMESPACE {
+
+// Sizes in floats. A patch of a plane is `kernel` rows of `vectors` vectors, and so is a filter of
+// it.
+struct Layout {
+  explicit Layout(const ConvBlock& block)
+      : lanes(static_cast<int64_t>(hn::Lanes(D()))),
+        pixel(std::min(block.in_channels, lanes)),
+        planes((block.in_channels + lanes - 1) / lanes),
+        row((block.width + 2 * block.padding) * pixel),
+        plane(round_up((block.height + 2 * block.padding) * row + kSlack, kSlack)),
+        vectors((block.kernel * pixel + lanes - 1) / lanes),
+        filter(block.kernel * vectors * lanes),
+        filter_plane(block.out_channels * filter) {}
+
+  int64_t lanes, pixel, planes, row, plane, vectors, filter, filter_plane;
+};
+
+HWY_INLINE void copy_floats(const float* from, float* to, int64_t count) {
+  const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) hn::StoreU(hn::LoadU(D(), from + i), D(), to + i);
+  if (i < count) store_floats(load_floats(from + i, count - i), to + i, count - i);
+}
+
+// A padded image in planes.
+class Planes {
+ public:
+  Planes(const ConvBlock& block, const Layout& layout)
+      : block_(block), layout_(layout), floats_(make_floats(layout.planes * layout.plane)) {}
+
+  float* plane(int64_t index) const { return floats_.get() + index * layout_.plane; }
+
+  void load(const float* image) {
+    for_each_run([&](int64_t place, float* pixel, int64_t count)
+                     HWY_ATTR { copy_floats(image + place, pixel, count); });
+  }
+
+  void store(float* image) const {
+    for_each_run([&](int64_t place, const float* pixel, int64_t count)
+                     HWY_ATTR { copy_floats(pixel, image + place, count); });
+  }
+
+  void clear() { std::fill_n(floats_.get(), layout_.planes * layout_.plane, 0.0f); }
+
+ private:
+  // visit(place in the image, place in a plane, floats that are contiguous in both).
+  template <class Visit>
+  HWY_INLINE void for_each_run(const Visit& visit) const {
+    for (int64_t p = 0; p < layout_.planes; ++p) {
+      for (int64_t y = 0; y < block_.height; ++y) {
+        const int64_t place = y * block_.width * block_.in_channels + p * layout_.lanes;
+        float* pixel =
+            plane(p) + (y + block_.padding) * layout_.row + block_.padding * layout_.pixel;
+        if (layout_.pixel == block_.in_channels) {
+          visit(place, pixel, block_.width * layout_.pixel);
+          continue;
+        }
+        const int64_t count = std::min(layout_.lanes, block_.in_channels - p * layout_.lanes);
+        for (int64_t x = 0; x < block_.width; ++x) {
+          visit(place + x * block_.in_channels, pixel + x * layout_.pixel, count);
+        }
+      }
+    }
+  }
+
+  const ConvBlock& block_;
+  const Layout& layout_;
+  Floats floats_;
+};
+
+// Filters [plane][out][ky][vectors], zero where a vector has no channel.
+class Filters {
+ public:
+  Filters(const ConvBlock& block, const Layout& layout)
+      : block_(block), layout_(layout), floats_(make_floats(layout.planes * layout.filter_plane)) {}
+
+  float* filter(int64_t plane, int64_t channel) const {
+    return floats_.get() + plane * layout_.filter_plane + channel * layout_.filter;
+  }
+
+  void load(const float* weights) {
+    for_each_run([&](int64_t place, float* run, int64_t count)
+                     HWY_ATTR { copy_floats(weights + place, run, count); });
+  }
+
+  void add_to(float* weights) const {
+    for_each_run([&](int64_t place, const float* run, int64_t count) HWY_ATTR {
+      const V sum = hn::Add(load_floats(weights + place, count), hn::LoadU(D(), run));
+      store_floats(sum, weights + place, count);
+    });
+  }
+
+ private:
+  // What is contiguous both here and in [out][ky][kx][in].
+  template <class Visit>
+  void for_each_run(const Visit& visit) const {
+    const int64_t taps = block_.kernel * block_.kernel;
+    for (int64_t p = 0; p < layout_.planes; ++p) {
+      const int64_t first = p * layout_.lanes;
+      const int64_t count = std::min(layout_.lanes, block_.in_channels - first);
+      for (int64_t out = 0; out < block_.out_channels; ++out) {
+        for (int64_t tap = 0; tap < taps; ++tap) {
+          float* run = filter(p, out) + tap / block_.kernel * layout_.vectors * layout_.lanes +
+                       tap % block_.kernel * layout_.pixel;
+          visit((out * taps + tap) * block_.in_channels + first, run, count);
+        }
+      }
+    }
+  }
+
+  const ConvBlock& block_;
+  const Layout& layout_;
+  Floats floats_;
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace cifar
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,69 @@
+// The weight gradient: for each output channel a run over its live outputs that keeps the gradient
+// of one filter, or of one row of it, in registers. Included once an instruction set.
+#if defined(CIFAR_KERNELS_WEIGHT_GRADIENT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef CIFAR_KERNELS_WEIGHT_GRADIENT_INL_H_
+#undef CIFAR_KERNELS_WEIGHT_GRADIENT_INL_H_
+#else
+#define CIFAR_KERNELS_WEIGHT_GRADIENT_INL_H_
+#endif
+
+#include <utility>
+
+#include "kernels/live_outputs-inl.h"
+#include "kernels/part-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace cifar {
+namespace HWY_NAMESPACE {
+
+template <class P, size_t... kPart>
+HWY_INLINE void add_patch(V (&sum)[P::kSize], const float* HWY_RESTRICT patch, int64_t row,
+                          V gradient, std::index_sequence<kPart...>) {
+  ((sum[kPart] = hn::MulAdd(gradient, hn::LoadU(D(), patch + P::place(kPart, row)), sum[kPart])),
+   ...);
+}
+
+template <size_t kSize, size_t... kPart>
+HWY_INLINE void zero(V (&sum)[kSize], std::index_sequence<kPart...>) {
+  ((sum[kPart] = hn::Zero(D())), ...);
+}
+
+template <size_t kSize, size_t... kPart>
+HWY_INLINE void add_to(V (&sum)[kSize], const V (&other)[kSize], std::index_sequence<kPart...>) {
+  ((sum[kPart] = hn::Add(sum[kPart], other[kPart])), ...);
+}
+
+// filter += sum over live outputs of gradient * patch, image by image. A second set of sums takes
+// every other output where kChains is 2, since so few sums would wait for one another.
+template <int kRows, int kVectors, int kChains>
+void add_weight_gradient(float* filter, int64_t row, const LiveList* lists, int64_t images,
+                         const float* const* planes, int64_t offset) {
+  using P = Part<kRows, kVectors>;
+  constexpr auto kParts = typename P::Indices();
+  V sum[P::kSize];
+  load_filter<P>(sum, filter, kParts);
+  for (int64_t image = 0; image < images; ++image) {
+    const LiveList live = lists[image];
+    const float* HWY_RESTRICT plane = planes[image] + offset;
+    int64_t i = 0;
+    if constexpr (kChains == 2) {
+      V other[P::kSize];
+      zero(other, kParts);
+      for (; i + 1 < live.count; i += 2) {
+        add_patch<P>(sum, plane + live.corners[i], row, live.gradient(i), kParts);
+        add_patch<P>(other, plane + live.corners[i + 1], row, live.gradient(i + 1), kParts);
+      }
+      add_to(sum, other, kParts);
+    }
+    for (; i < live.count; ++i) {
+      add_patch<P>(sum, plane + live.corners[i], row, live.gradient(i), kParts);
+    }
+  }
+  store_filter<P>(sum, filter, kParts);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace cifar
+HWY_AFTER_NAMESPACE();
+
+#endif

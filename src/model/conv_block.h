@@ -1,0 +1,25 @@
+// A convolution with the max-pool and ReLU behind it as one operation of autograd, on the kernels
+// of kernels/conv_block.h. Weight and bias gradients are added over images in chunks of fixed size,
+// in order: they do not depend on the number of threads.
+#pragma once
+
+#include <torch/types.h>
+
+#include "kernels/conv_block.h"
+
+namespace cifar {
+
+// Whether the kernels are faster than LibTorch for this block, forward and backward together.
+// Measured with tests/bench/roofline on AVX-512 and AVX2; see conv_block.cpp.
+bool kernels_pay(const ConvBlock& block);
+
+// Whether conv_block takes these: float32 on the CPU, an input of the block's shape.
+bool can_run_conv_block(const ConvBlock& block, const torch::Tensor& input,
+                        const torch::Tensor& weight);
+
+// input [batch, in_channels, height, width], weight [out_channels, in_channels, kernel, kernel] and
+// the result channels_last (other input is brought into that order first); bias may be undefined.
+torch::Tensor conv_block(const ConvBlock& block, const torch::Tensor& input,
+                         const torch::Tensor& weight, const torch::Tensor& bias);
+
+}  // namespace cifar
