@@ -6,6 +6,9 @@
 
 namespace cifar {
 
+// A loop that should look several times a second and did not for so long was stopped itself.
+constexpr double kAbsenceSeconds = 1;
+
 class Deadline {
  public:
   // `seconds` from now; a century at most.

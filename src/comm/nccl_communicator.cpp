@@ -22,9 +22,6 @@
 namespace cifar {
 namespace {
 
-constexpr auto kWatchInterval = std::chrono::milliseconds(50);
-constexpr double kFarewellSeconds = 10;
-
 ncclDataType_t nccl_type(const torch::Tensor& tensor) {
   return TensorTypes<ncclDataType_t>{ncclFloat32, ncclFloat64, ncclInt64, ncclUint8}.of(tensor);
 }
@@ -40,11 +37,6 @@ std::vector<Message> select(const std::vector<Message>& messages, bool on_cpu) {
   return selected;
 }
 
-// The communicator is non-blocking: a call of NCCL that is still under way is asked for until it is
-// done or the deadline has passed. What the device has been given is watched by a thread, because
-// the host never waits for it, or waits in CUDA, where nothing can be broken off. When the device
-// does not get on, the thread tells who is missing and ends the job itself: to break off the
-// collective and go on would train on half of a sum.
 class NcclCommunicator : public Communicator {
  public:
   NcclCommunicator(const World& world, double timeout)
@@ -64,7 +56,8 @@ class NcclCommunicator : public Communicator {
 
   ~NcclCommunicator() override {
     watch_ = {};
-    if (cudaStreamQuery(stream_) == cudaSuccess && said_farewell()) {
+    const bool idle = cudaStreamQuery(stream_) == cudaSuccess;
+    if (idle && outcome(ncclCommFinalize(nccl_), /*seconds=*/10) == ncclSuccess) {
       ncclCommDestroy(nccl_);
     } else {
       ncclCommAbort(nccl_);  // an error is on its way, and nobody wants the sums any more
@@ -162,21 +155,27 @@ class NcclCommunicator : public Communicator {
     if (is_error(status)) throw lost({"exchange", step()}, Reason::kFailed, status);
   }
 
-  void settle(ncclResult_t status, const char* operation) {
-    const Deadline deadline(timeout_);
+  // What became of a call that returned `status`; ncclInProgress: not done in that time.
+  ncclResult_t outcome(ncclResult_t status, double seconds) const {
+    const Deadline deadline(seconds);
     while (status == ncclInProgress && !deadline.passed()) {
       std::this_thread::yield();
       const ncclResult_t asked = ncclCommGetAsyncError(nccl_, &status);
-      if (is_error(asked)) status = asked;
+      if (is_error(asked)) return asked;
     }
+    return status;
+  }
+
+  void settle(ncclResult_t status, const char* operation) {
+    status = outcome(status, timeout_);
     if (status == ncclSuccess) return;
     const Reason reason = status == ncclInProgress ? Reason::kLate : Reason::kFailed;
     throw lost({operation, step()}, reason, status);
   }
 
   PeerLost lost(const Operation& operation, Reason reason, ncclResult_t status) {
-    const char* text = is_error(status) ? ncclGetErrorString(status) : "";
-    return peer_lost(world_, operation, timeout_, reason, text);
+    return peer_lost(world_, operation, timeout_, reason,
+                     is_error(status) ? ncclGetErrorString(status) : "");
   }
 
   // Looks at the device, at NCCL's own errors, and for roll calls of other ranks. A capture has to
@@ -184,7 +183,9 @@ class NcclCommunicator : public Communicator {
   void watch(const std::stop_token& stop) {
     const c10::cuda::CUDAStreamCaptureModeGuard mode(cudaStreamCaptureModeThreadLocal);
     while (!stop.stop_requested()) {
-      std::this_thread::sleep_for(kWatchInterval);
+      const Deadline absence(kAbsenceSeconds);
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      if (absence.passed()) queue_.restart();
       ncclResult_t status = ncclSuccess;
       ncclCommGetAsyncError(nccl_, &status);
       if (is_error(status)) return end_job({"work on the GPU"}, Reason::kFailed, status, stop);
@@ -199,22 +200,11 @@ class NcclCommunicator : public Communicator {
   void end_job(const Operation& operation, Reason reason, ncclResult_t status,
                const std::stop_token& stop) {
     std::unique_lock<std::recursive_mutex> gate;
-    if (world_.mpi()) gate = {world_.mpi()->giving_up, std::try_to_lock};
-    if (world_.mpi() && !gate) return;
+    if (world_.mpi() && !(gate = {world_.mpi()->giving_up, std::try_to_lock})) return;
     const PeerLost error = lost(operation, reason, status);
     if (stop.stop_requested()) return;
     print_error(error.what(), world_.context(error.where()));
     world_.abort(static_cast<int>(error.code()));
-  }
-
-  bool said_farewell() {
-    ncclResult_t status = ncclCommFinalize(nccl_);
-    const Deadline deadline(std::min(timeout_, kFarewellSeconds));
-    while (status == ncclInProgress && !deadline.passed()) {
-      std::this_thread::yield();
-      if (is_error(ncclCommGetAsyncError(nccl_, &status))) return false;
-    }
-    return status == ncclSuccess;
   }
 
   const World& world_;

@@ -21,4 +21,9 @@ std::optional<Operation> ProgressQueue::overdue(Clock::time_point now) {
   return works_.front().operation;
 }
 
+void ProgressQueue::restart(Clock::time_point now) {
+  const std::lock_guard lock(mutex_);
+  progress_ = now;
+}
+
 }  // namespace cifar

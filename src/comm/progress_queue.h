@@ -26,6 +26,9 @@ class ProgressQueue {
   // the time that it was added: the host may be far ahead of the device.
   std::optional<Operation> overdue(Clock::time_point now = Clock::now());
 
+  // Begins the deadline anew: this process was stopped, and with it maybe all others.
+  void restart(Clock::time_point now = Clock::now());
+
  private:
   struct Work {
     Operation operation;

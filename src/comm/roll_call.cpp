@@ -15,8 +15,6 @@ constexpr int kWords = sizeof(Answer) / sizeof(int64_t);
 constexpr double kListenSeconds = 2;
 constexpr double kTurnSeconds = 2.5;
 constexpr double kHearingSeconds = 0.1;  // between two looks for a roll call
-// A rank that did not look for so long was stopped itself.
-constexpr double kAbsenceSeconds = 1;
 
 using Answers = std::vector<std::optional<Answer>>;
 

@@ -8,7 +8,8 @@ namespace cifar {
 namespace {
 
 bool has_come(const Answer& answer, const Operation& operation) {
-  return operation.number >= 0 ? answer.begun > operation.number : answer.step >= operation.step;
+  if (operation.number >= 0) return answer.begun > operation.number;
+  return answer.step < 0 || answer.step >= operation.step;  // one without a step may be anywhere
 }
 
 }  // namespace

@@ -24,6 +24,21 @@ int64_t slide(const LayerText& text, int64_t input, int64_t kernel, int64_t stri
   return room / stride + 1;
 }
 
+// A tensor of the network, or what it makes of one image, may have so many numbers (8 GiB): beyond
+// it communication counts overflow. Counted in double, which cannot.
+constexpr double kMostNumbers = 2147483647;
+
+void refuse_giants(const LayerText& text, double weights, const Shape& output) {
+  const double values = static_cast<double>(output.channels) * static_cast<double>(output.height) *
+                        static_cast<double>(output.width);
+  for (const double count : {weights, values}) {
+    if (count <= kMostNumbers) continue;
+    text.refuse(
+        fmt::format("{} of {:.0f} numbers", count == weights ? "weights" : "an output", count),
+        fmt::format("at most {:.0f}", kMostNumbers));
+  }
+}
+
 void require_image(const LayerText& text) {
   if (text.input().flat) text.refuse("a flat input of " + text.input().text(), "an image");
 }
@@ -222,6 +237,7 @@ std::shared_ptr<Layer> make_conv(LayerText& text) {
   text.done();
   const Shape out{channels, slide(text, in.height, kernel, stride, padding),
                   slide(text, in.width, kernel, stride, padding)};
+  refuse_giants(text, std::pow(kernel, 2) * static_cast<double>(channels * in.channels), out);
   return std::make_shared<Conv>(in, out, Window{kernel, stride, padding}, bias);
 }
 
@@ -270,6 +286,8 @@ std::shared_ptr<Layer> make_linear(LayerText& text) {
   const bool bias = !text.flag("no-bias");
   text.done();
   const Shape out{features, 1, 1, true};
+  refuse_giants(text, static_cast<double>(features) * static_cast<double>(text.input().channels),
+                out);
   return std::make_shared<Linear>(text.input(), out, bias);
 }
 

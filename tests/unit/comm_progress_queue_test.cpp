@@ -58,5 +58,12 @@ TEST_F(ProgressQueueTest, TimeWithoutWorkDoesNotCount) {
   EXPECT_EQ(overdue(511), 1);
 }
 
+TEST_F(ProgressQueueTest, TimeInWhichTheProcessWasStoppedDoesNotCount) {
+  add(0);
+  queue_.restart(at(100));
+  EXPECT_EQ(overdue(105), -1);
+  EXPECT_EQ(overdue(111), 0);
+}
+
 }  // namespace
 }  // namespace cifar

@@ -5,8 +5,9 @@
 #include <array>
 #include <cstdint>
 #include <random>
+#include <sstream>
 #include <string>
-#include <string_view>
+#include <vector>
 
 namespace cifar {
 
@@ -18,11 +19,41 @@ class Mutator {
   size_t below(size_t bound) { return static_cast<size_t>(random_() % bound); }
   bool chance(int percent) { return below(100) < static_cast<size_t>(percent); }
 
-  // One to four changes, each at a place of [first, last): a flipped bit, a byte, a number of 1 to 8
-  // bytes as a length field may have it, a piece cut out, doubled, or taken from `donor`.
+  // One to four changes, each at a place of [first, last): a flipped bit, a byte, a number of 1 to
+  // 8 bytes as a length field may have it, a piece cut out, doubled, or taken from `donor`.
   std::string mutate(std::string bytes, const std::string& donor, size_t first, size_t last) {
     for (size_t count = 1 + below(4); count > 0; --count) change(bytes, donor, first, last);
     return bytes;
+  }
+
+  // One or two words, between spaces, replaced by another of `words` or a small number, put in, or
+  // taken out: nearer to something valid.
+  std::string reword(const std::string& text, const std::vector<std::string>& words) {
+    std::vector<std::string> list = split(text);
+    for (size_t count = 1 + below(2); count > 0; --count) {
+      const std::string word = chance(50) ? words[below(words.size())] : std::to_string(below(30));
+      const auto at = list.begin() + static_cast<int64_t>(below(list.size()));
+      switch (below(4)) {
+        case 0:
+          list.insert(at, word);
+          break;
+        case 1:
+          if (list.size() > 1) list.erase(at);
+          break;
+        default:
+          *at = word;
+      }
+    }
+    std::string result;
+    for (const std::string& word : list) result += (result.empty() ? "" : " ") + word;
+    return result;
+  }
+
+  static std::vector<std::string> split(const std::string& text) {
+    std::vector<std::string> words;
+    std::istringstream stream(text);
+    for (std::string word; std::getline(stream, word, ' ');) words.push_back(word);
+    return words;
   }
 
  private:
@@ -55,10 +86,9 @@ class Mutator {
 
   void put_number(std::string& bytes, size_t at) {
     const uint64_t size = bytes.size();
-    const std::array<uint64_t, 14> numbers = {0,          1,          0x7f,       0x80,
-                                              0xff,       0xffff,     0x7fffffff, 0x80000000,
-                                              0xffffffff, 1ull << 40, ~0ull >> 1, ~0ull,
-                                              size - 1,   size + 1};
+    const std::array<uint64_t, 14> numbers = {
+        0,          1,          0x7f,       0x80,       0xff,  0xffff,   0x7fffffff,
+        0x80000000, 0xffffffff, 1ull << 40, ~0ull >> 1, ~0ull, size - 1, size + 1};
     const uint64_t number = numbers[below(numbers.size())];
     const size_t width = std::min(size_t{1} << below(4), bytes.size() - at);
     for (size_t i = 0; i < width; ++i) bytes[at + i] = static_cast<char>(number >> 8 * i);

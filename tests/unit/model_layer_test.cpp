@@ -154,6 +154,9 @@ const Refused kRefused[] = {
     {"conv 8 stride 0", kImage, "stride, an integer of at least 1"},
     {"conv 8 padding -1", kImage, "padding, an integer of at least 0"},
     {"conv 8 9", kImage, "\"9\"; expected the end of the layer"},
+    {"conv 1000000 kernel 100", kImage, "weights of 30000000000 numbers; expected at most 21474"},
+    {"conv 1048576 kernel 1048576 padding 1048576", kImage, "weights of 34587645138"},
+    {"conv 1 padding 1000000", kImage, "an output of 4000120000900 numbers"},
     {"conv 8 dilation 2", kImage, "\"dilation\""},
     {"conv 8", kFlat, "a flat input of 2048; expected an image"},
     {"conv 8 kernel 5 padding 0", {64, 4, 4}, "a window of 5x5 on an input of 64x4x4"},
@@ -185,6 +188,7 @@ const Refused kRefused[] = {
     {"linear 10", {128, 4, 4}, "an image of 128x4x4; expected \"flatten\" before it"},
     {"linear", kFlat, "the number of output features"},
     {"linear 0", kFlat, "an integer of at least 1"},
+    {"linear 1048576", {1048576, 1, 1, true}, "weights of 1099511627776 numbers"},
     {"linear 10 bias", kFlat, "\"bias\""},
 };
 

@@ -100,6 +100,31 @@ TEST(Checkpoint, RestoresTheWeightsAlone) {
   EXPECT_EQ(FlatState(*network, torch::kCPU).hash(), before.flat.hash());
 }
 
+TEST(Deserialize, ReadsLargeNumbersAndManyTensorsOfAnyShape) {
+  Checkpoint before;
+  before.position = {300, 70000, int64_t{1} << 40, -1, -1e300, 0.1};
+  before.recipe = std::string(100000, 'x') + "\n\xc3\xa9";
+  before.optimizer_steps = int64_t{1} << 62;
+  for (int64_t i = 0; i < 300; ++i) {  // more than a byte numbers
+    std::vector<int64_t> sizes;
+    for (int64_t dimension = 0; dimension < i % 5; ++dimension) sizes.push_back(1 + i % 3);
+    before.model["tensor " + std::to_string(i)] = torch::rand(sizes);
+  }
+  // Contiguous, though its strides are not the usual ones.
+  before.model["channels"] = torch::rand({4, 1, 3, 3}).as_strided({4, 1, 3, 3}, {9, 1, 3, 1});
+  const Checkpoint after = deserialize(serialize(before), "file");
+  EXPECT_EQ(after.position.step_in_epoch, 70000);
+  EXPECT_EQ(after.position.step, int64_t{1} << 40);
+  EXPECT_EQ(after.position.samples, -1);
+  EXPECT_EQ(after.position.loss_sum, -1e300);
+  EXPECT_EQ(after.recipe, before.recipe);
+  EXPECT_EQ(after.optimizer_steps, int64_t{1} << 62);
+  ASSERT_EQ(after.model.size(), before.model.size());
+  for (const auto& [name, tensor] : before.model) {
+    EXPECT_TRUE(torch::equal(after.model.at(name), tensor)) << name;
+  }
+}
+
 TEST(Deserialize, RefusesBytesThatAreCutOff) {
   const std::string bytes = bytes_of();
   for (size_t size = 0; size < bytes.size(); size += size < 100 ? 1 : 97) {
