@@ -120,7 +120,7 @@ def train(network, optimizer, images, labels, steps, scheduler=None, shards=1):
         for part in np.array_split(indices, shards):
             for name, value in network.named_buffers():
                 value.copy_(before[name])
-            logits = network(to_input(images[part]))
+            logits = network(to_input(images[part]).to(next(network.parameters()).dtype))
             loss = nn.functional.cross_entropy(logits, labels[part], reduction="sum") / len(indices)
             loss.backward()
             for name, value in network.named_buffers():
