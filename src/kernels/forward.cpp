@@ -34,43 +34,60 @@ void forward(const ConvBlock& block, int64_t images, const float* input, const f
   run(block, images, input, packed, bias, output, winners);
 }
 
-// One filter [ky][kx][in] of 3x3 to 16 frequencies: G w G^T.
-void transform_filter(const float* filter, int64_t in_channels, int64_t channel, float (&out)[16]) {
-  float half[4][3];  // G w
-  for (int64_t x = 0; x < 3; ++x) {
-    const auto w = [&](int64_t y) { return filter[(y * 3 + x) * in_channels + channel]; };
-    half[0][x] = w(0);
-    half[1][x] = 0.5f * (w(0) + w(1) + w(2));
-    half[2][x] = 0.5f * (w(0) - w(1) + w(2));
-    half[3][x] = w(2);
-  }
-  for (int64_t y = 0; y < 4; ++y) {
-    const float* row = half[y];
-    out[4 * y] = row[0];
-    out[4 * y + 1] = 0.5f * (row[0] + row[1] + row[2]);
-    out[4 * y + 2] = 0.5f * (row[0] - row[1] + row[2]);
-    out[4 * y + 3] = row[2];
-  }
+// G w: one dimension of the filter's transform.
+HWY_INLINE Four transform_filter(V w0, V w1, V w2) {
+  const V half = hn::Set(D(), 0.5f), sides = hn::Add(w0, w2);
+  return {w0, hn::Mul(half, hn::Add(sides, w1)), hn::Mul(half, hn::Sub(sides, w1)), w2};
+}
+
+// The filters of one input channel, tap by tap: taps[tap * lanes] to packed[frequency * depth].
+HWY_INLINE void transform_filters(const float* taps, float* packed, int64_t depth) {
+  const D d;
+  const auto tap = [&](int64_t i) HWY_ATTR {
+    return hn::Load(d, taps + i * static_cast<int64_t>(hn::Lanes(d)));
+  };
+  const auto row = [&](V w0, V w1, V w2, int64_t y) HWY_ATTR {
+    const Four out = transform_filter(w0, w1, w2);
+    float* place = packed + 4 * y * depth;
+    hn::StoreU(out.v0, d, place);
+    hn::StoreU(out.v1, d, place + depth);
+    hn::StoreU(out.v2, d, place + 2 * depth);
+    hn::StoreU(out.v3, d, place + 3 * depth);
+  };
+  const Four left = transform_filter(tap(0), tap(3), tap(6));
+  const Four middle = transform_filter(tap(1), tap(4), tap(7));
+  const Four right = transform_filter(tap(2), tap(5), tap(8));
+  row(left.v0, middle.v0, right.v0, 0);
+  row(left.v1, middle.v1, right.v1, 1);
+  row(left.v2, middle.v2, right.v2, 2);
+  row(left.v3, middle.v3, right.v3, 3);
 }
 
 // [channel block][ky][kx][in][block_channels()], or [channel block][frequency][in][...].
 void pack(const ConvBlock& block, const float* weights, float* packed) {
-  const int64_t wide = block_channels(), filter_size = block.kernel * block.patch_row();
+  const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+  const int64_t wide = block_channels(), taps = block.kernel * block.kernel;
   const bool winograd = uses_winograd(block);
-  const int64_t depth = winograd ? kFrequencies * block.in_channels : filter_size;
+  const int64_t depth = (winograd ? kFrequencies : taps) * block.in_channels;
   std::fill_n(packed, packed_weights_size(block), 0.0f);
-  for (int64_t out = 0; out < block.out_channels; ++out) {
-    const float* filter = weights + out * filter_size;
-    float* to = packed + out / wide * wide * depth + out % wide;
-    if (!winograd) {
-      for (int64_t i = 0; i < filter_size; ++i) to[i * wide] = filter[i];
-      continue;
-    }
-    for (int64_t in = 0; in < block.in_channels; ++in) {
-      float transformed[kFrequencies];
-      transform_filter(filter, block.in_channels, in, transformed);
-      for (int64_t f = 0; f < kFrequencies; ++f) {
-        to[(f * block.in_channels + in) * wide] = transformed[f];
+  HWY_ALIGN float filters[25 * 16] = {};  // [tap][lanes]
+  for (int64_t first = 0; first < block.out_channels; first += lanes) {
+    float* to = packed + first / wide * wide * depth + first % wide;
+    const int64_t count = std::min(lanes, block.out_channels - first);
+    std::fill_n(filters, 25 * 16, 0.0f);
+    for (int64_t in = 0; in < block.in_channels; ++in, to += wide) {
+      for (int64_t out = 0; out < count; ++out) {
+        const float* filter = weights + (first + out) * taps * block.in_channels + in;
+        for (int64_t tap = 0; tap < taps; ++tap) {
+          filters[tap * lanes + out] = filter[tap * block.in_channels];
+        }
+      }
+      if (winograd) {
+        transform_filters(filters, to, block.in_channels * wide);
+        continue;
+      }
+      for (int64_t tap = 0; tap < taps; ++tap) {
+        hn::StoreU(hn::Load(D(), filters + tap * lanes), D(), to + tap * block.in_channels * wide);
       }
     }
   }

@@ -117,7 +117,7 @@ def train(model, optimizer, images, labels, steps, scheduler=None, shards=1):
         for part in np.array_split(indices, shards):
             for name, value in model.named_buffers():
                 value.copy_(before[name])
-            logits = model(to_input(images[part]))
+            logits = model(to_input(images[part]).to(next(model.parameters()).dtype))
             loss = nn.functional.cross_entropy(logits, labels[part], reduction="sum") / len(indices)
             gradients.append(torch.autograd.grad(loss, list(model.parameters())))
             for name, value in model.named_buffers():

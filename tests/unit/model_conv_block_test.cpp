@@ -173,6 +173,17 @@ TEST(ConvBlock, TheTableSaysWhatComputesALayer) {
               testing::Not(HasSubstr("kernels")));
 }
 
+TEST(ConvBlock, IsLeftToLibTorchWhereThatIsFaster) {
+  const ConvBlock pooled{3, 32, 32, 32, 3, 1, 1, 2, 2, true}, halved{32, 16, 16, 64};
+  EXPECT_TRUE(kernels_pay(pooled));
+  EXPECT_TRUE(kernels_pay(halved));
+  ConvBlock bare = halved, first = halved, dense = pooled;
+  bare.relu = false;
+  first.in_channels = 3;
+  dense.pool_stride = 1;
+  for (const ConvBlock& block : {bare, first, dense}) EXPECT_FALSE(kernels_pay(block));
+}
+
 TEST(ConvBlock, OtherTypesGoToLibTorch) {
   Network network(article_config().model.layers, kImage, 10, 1);
   network.to(torch::kFloat64);
