@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
+
 #include "base/error.h"
 #include "base/log.h"
 
@@ -47,7 +49,11 @@ class NcclCommunicator : public Communicator {
         queue_(timeout) {
     ncclUniqueId id{};
     if (rank() == 0) settle(ncclGetUniqueId(&id), "start of NCCL");
-    host_->broadcast(torch::from_blob(&id, {int64_t{sizeof(id)}}, torch::kUInt8), 0);
+    // Of its own memory: a broadcast that fails may still write to it.
+    const auto bytes = torch::empty({int64_t{sizeof(id)}}, torch::kUInt8);
+    std::memcpy(bytes.data_ptr(), &id, sizeof(id));
+    host_->broadcast(bytes, 0);
+    std::memcpy(&id, bytes.const_data_ptr(), sizeof(id));
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
     settle(ncclCommInitRankConfig(&nccl_, size(), id, rank(), &config), "start of NCCL");

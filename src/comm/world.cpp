@@ -111,7 +111,7 @@ World::World(int* argc, char*** argv) {
 void World::connect(int* argc, char*** argv) {
   // Without it ranks of one host copy each other's memory by process_vm_readv, which containers
   // forbid ("Read -1, expected ..., errno = 1"); where it is allowed, an all-reduce of half a
-  // megabyte takes four times as long as through shared memory. The threads that there are by now
+  // megabyte took four times as long as through shared memory. The threads that there are by now
   // (Signals has one) never read the environment.
   setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", /*overwrite=*/0);
   const ExitGuard guard = all_ranks_within("start of MPI");

@@ -56,6 +56,7 @@ struct TrainConfig {
   int64_t seed = 0;                    // initial weights, shuffling, augmentation, dropout
   int64_t shards = 0;                  // of the global batch; 0: one a rank
   std::string reduction = "ordered";   // ordered | overlapped
+  int64_t threads = 0;                 // of each rank; 0: its share of the cores
   std::string precision = "fp32";      // fp32 | tf32 | bf16
   std::string kernels = "auto";        // auto | libtorch: convolutions on the CPU in fp32
   std::string validation = "sharded";  // sharded | rank0
@@ -71,7 +72,6 @@ struct RunConfig {
   int64_t keep = 3;                    // checkpoints kept; 0: all
   std::string device = "auto";         // auto | cpu | cuda
   std::string comm = "auto";           // auto | self | mpi | nccl
-  int64_t threads = 0;                 // per rank; 0: the rank's share of the cores
   double timeout = 300;                // seconds that a collective may take
   std::string fault;                   // test builds: what is to break, see train/faults.h
 };

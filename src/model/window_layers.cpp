@@ -142,7 +142,9 @@ std::shared_ptr<Layer> make_conv(LayerText& text) {
   text.done();
   const Shape out{channels, slide(text, in.height, kernel, stride, padding),
                   slide(text, in.width, kernel, stride, padding)};
-  refuse_giants(text, std::pow(kernel, 2) * static_cast<double>(channels * in.channels), out);
+  refuse_giants(
+      text, std::pow(kernel, 2) * static_cast<double>(channels) * static_cast<double>(in.channels),
+      out);
   return std::make_shared<Conv>(in, out, Window{kernel, stride, padding}, bias);
 }
 

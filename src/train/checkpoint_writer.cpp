@@ -1,5 +1,7 @@
 #include "train/checkpoint_writer.h"
 
+#include <chrono>
+
 namespace cifar {
 
 void CheckpointWriter::submit(Checkpoint checkpoint) {
@@ -7,6 +9,11 @@ void CheckpointWriter::submit(Checkpoint checkpoint) {
   writing_ = std::async(std::launch::async, [this, checkpoint = std::move(checkpoint)] {
     directory_.write_checkpoint(checkpoint);
   });
+}
+
+bool CheckpointWriter::ready() const {
+  return !writing_.valid() ||
+         writing_.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
 }
 
 void CheckpointWriter::finish() {

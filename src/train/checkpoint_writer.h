@@ -16,6 +16,8 @@ class CheckpointWriter {
 
   // Waits while the one before it is being written, and throws what that met.
   void submit(Checkpoint checkpoint);
+  // Whether finish() would not wait.
+  bool ready() const;
   // Waits until all is on the disk; throws what writing met.
   void finish();
 

@@ -41,13 +41,15 @@ std::string new_path(const std::string& name) {
   return path;
 }
 
-// What a crash left half written.
+// What a crash left half written. What cannot be removed does no harm.
 void remove_parts(const std::string& folder) {
   std::vector<fs::path> parts;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() == ".part") parts.push_back(entry.path());
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const bool is_file = entry.symlink_status(error).type() == fs::file_type::regular;
+    if (is_file && entry.path().extension() == ".part") parts.push_back(entry.path());
   }
-  for (const fs::path& part : parts) fs::remove(part);
+  for (const fs::path& part : parts) fs::remove(part, error);
 }
 
 FoundCheckpoint read_checkpoint(const std::string& file) {
@@ -58,7 +60,8 @@ FoundCheckpoint read_checkpoint(const std::string& file) {
 
 std::optional<FoundCheckpoint> newest_checkpoint(const std::string& folder, const Log& log) {
   const std::string inner = folder + "/checkpoints";
-  const auto files = checkpoint_files(fs::is_directory(inner) ? inner : folder);
+  std::error_code error;
+  const auto files = checkpoint_files(fs::is_directory(inner, error) ? inner : folder);
   for (auto file = files.rbegin(); file != files.rend(); ++file) {
     try {
       return read_checkpoint(*file);
@@ -72,7 +75,8 @@ std::optional<FoundCheckpoint> newest_checkpoint(const std::string& folder, cons
 }
 
 FoundCheckpoint find_checkpoint(const std::string& where, const Log& log) {
-  if (!fs::is_directory(where)) return read_checkpoint(where);
+  std::error_code error;
+  if (!fs::is_directory(where, error)) return read_checkpoint(where);
   auto found = newest_checkpoint(where, log);
   if (!found) throw Error(ExitCode::kCheckpoint, where, "no checkpoint", "step-NNNNNNNN.pt files");
   return std::move(*found);
@@ -101,7 +105,22 @@ void RunDirectory::write_checkpoint(const Checkpoint& checkpoint) const {
   // Those of later steps do not count: a resume passed them over because they are damaged.
   const int64_t count = std::find(files.begin(), files.end(), file) - files.begin() + 1;
   const int64_t extra = keep_ == 0 ? 0 : count - keep_;
-  for (int64_t i = 0; i < extra; ++i) fs::remove(files[i]);
+  std::error_code error;  // one that stays is one too many, no more
+  for (int64_t i = 0; i < extra; ++i) fs::remove(files[i], error);
+}
+
+void RunDirectory::set_later_checkpoints_aside(int64_t step) const {
+  const std::string folder = path_ + "/checkpoints", aside = path_ + "/superseded";
+  const std::string last = fmt::format("{}/step-{:08}.pt", folder, step);
+  for (const std::string& file : checkpoint_files(folder)) {
+    if (std::pair(file.size(), file) <= std::pair(last.size(), last)) continue;
+    make_folder(aside, ExitCode::kCheckpoint);
+    std::error_code error;
+    fs::rename(file, fs::path(aside) / fs::path(file).filename(), error);
+    if (error) {
+      throw Error(ExitCode::kCheckpoint, file, error.message(), "a file that can be moved aside");
+    }
+  }
 }
 
 void RunDirectory::rewind_metrics(int64_t epochs) const {

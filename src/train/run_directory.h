@@ -35,6 +35,9 @@ class RunDirectory {
   RunDirectory(std::string path, const std::string& name, bool resuming, int64_t keep);
 
   const std::string& path() const { return path_; }
+  // Moves the checkpoints after `step` into the folder superseded: a run that goes on from an
+  // earlier one has another history.
+  void set_later_checkpoints_aside(int64_t step) const;
   void write_config(const std::string& toml) const;
   // Deletes what exceeds the number to keep, after the new one is safe.
   void write_checkpoint(const Checkpoint& checkpoint) const;

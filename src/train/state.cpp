@@ -48,6 +48,9 @@ std::vector<ReplicaTensor> replica_tensors(const TrainState& state) {
   for (const auto& [moment, tensor] : state.optimizer->state()) {
     add(moment + " of ", tensor, flat.parameter_entries());
   }
+  const Position& at = state.position;
+  tensors.push_back({"counters", torch::tensor({at.epoch, at.step_in_epoch, at.step, at.samples,
+                                                state.optimizer->steps()})});
   return tensors;
 }
 

@@ -35,7 +35,8 @@ struct TrainState {
 // Every rank takes rank `root`'s state, bit for bit.
 void broadcast(TrainState& state, Communicator& comm, int root = 0);
 
-// Parameters, buffers and the optimizer's state, tensor by tensor: what must be equal on all ranks.
+// Parameters, buffers, the optimizer's state, tensor by tensor, and the counters: what must be
+// equal on all ranks.
 std::vector<ReplicaTensor> replica_tensors(const TrainState& state);
 
 // The network of a recipe, for those who need no training state.

@@ -67,7 +67,7 @@ ExitCode Trainer::run(const RunDirectory* directory) {
   if (directory != nullptr) writer_.emplace(*directory);
   last_checkpoint_ = Clock::now();
   const ExitCode code = train_epochs();
-  if (writer_) writer_->finish();
+  tell_checkpoint(/*wait=*/true);
   return code;
 }
 
@@ -143,9 +143,20 @@ Wishes Trainer::run_step() {
   epoch_samples_ += range.count;
   meter_.add(at.step, range.count);
   if (!read_due()) return {};
-  const Wishes wishes = meter_.read(at);
+  const Wishes wishes = read_meter();
+  tell_checkpoint(/*wait=*/false);
   progress_.show(at.step, at.epoch + 1, at.loss_sum / static_cast<double>(at.samples), range.count);
   return wishes;
+}
+
+// A loss that is not finite may come of one rank's damaged weights: then that is the news.
+Wishes Trainer::read_meter() {
+  try {
+    return meter_.read(state_.position);
+  } catch (const Error&) {
+    check_replicas(replica_tensors(state_), comm_);
+    throw;
+  }
 }
 
 void Trainer::finish_epoch() {
@@ -211,12 +222,20 @@ void Trainer::write_checkpoint() {
   const auto start = Clock::now();
   check_replicas(replica_tensors(state_), comm_);
   if (directory_ == nullptr) return;
+  tell_checkpoint(/*wait=*/true);
   writer_->submit(take_checkpoint(state_, to_toml(config_), config_.optimizer.name));
-  progress_.clear();
-  log_.line(
-      fmt::format("checkpoint step {}  weights {}", state_.position.step, state_.flat.hash()));
+  checkpoint_line_ =
+      fmt::format("checkpoint step {}  weights {}", state_.position.step, state_.flat.hash());
   last_checkpoint_ = Clock::now();
   checkpoint_seconds_ += seconds_since(start);
+}
+
+// Tells of the newest checkpoint once it is on the disk, and throws what writing it met.
+void Trainer::tell_checkpoint(bool wait) {
+  if (checkpoint_line_.empty() || !(wait || writer_->ready())) return;
+  writer_->finish();
+  progress_.clear();
+  log_.line(std::exchange(checkpoint_line_, {}));
 }
 
 void Trainer::record(const std::string& json) const {

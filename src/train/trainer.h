@@ -56,6 +56,8 @@ class Trainer {
   bool checkpoint_time() const;
   void check_replicas_when_due();
   void write_checkpoint();
+  void tell_checkpoint(bool wait);
+  Wishes read_meter();
   void record(const std::string& json) const;
 
   const Config& config_;
@@ -79,6 +81,7 @@ class Trainer {
   Progress progress_;
   Clock::time_point epoch_start_;
   Clock::time_point last_checkpoint_;
+  std::string checkpoint_line_;    // to be told once it is on the disk
   double checkpoint_seconds_ = 0;  // that training waited for checkpoints
   int64_t epoch_samples_ = 0;      // in this process; after a resume fewer than the epoch's
 };

@@ -1,5 +1,8 @@
 #include <fmt/format.h>
 
+#include "parallel/reducer.h"
+#include "train/precision.h"
+#include "train/state.h"
 #include "verbs/setup.h"
 
 namespace cifar {
@@ -34,7 +37,7 @@ ExitCode doctor(const Invocation& invocation) {
     log.line(CIFAR_HAS_CUDA ? "GPUs: none visible" : "GPUs: not built in");
   }
   const DeviceChoice device = choose_device(config.run.device, config.run.comm, world);
-  const int64_t threads = set_threads(config.run, device, world);
+  const int64_t threads = set_threads(config.train, device, world);
   const auto lines = world.gather(fmt::format(
       "rank {} on {}: local rank {} of {}, {}, {} cores, {} threads", world.rank(), world.host(),
       world.local_rank(), world.local_size(), device.device.str(), world.cores(), threads));
@@ -50,7 +53,12 @@ ExitCode doctor(const Invocation& invocation) {
     log.line(fmt::format("data set: {}, {} + {} images", dataset.name, dataset.train.size(),
                          dataset.test.size()));
   }
-  log.line("ready to train");
+  const Precision precision(config.train.precision, device.device);
+  const TrainState state(config, device.device);
+  make_reducer(config.train.reduction, *comm, state.flat,
+               config.train.shards > 0 ? config.train.shards : comm->size());
+  log.line(config.data.path.empty() ? "ready to train, once a data set is named"
+                                    : "ready to train");
   return ExitCode::kDone;
 }
 

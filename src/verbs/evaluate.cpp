@@ -40,7 +40,7 @@ ExitCode evaluate(const Invocation& invocation) {
       parse_command_line(invocation.argc, invocation.argv, {found.checkpoint.recipe, found.file})
           .config;
   const DeviceChoice device = choose_device(config.run.device, config.run.comm, invocation.world);
-  set_threads(config.run, device, invocation.world);
+  set_threads(invocation.line.config.train, device, invocation.world);
   const Samples samples = samples_of(open_dataset(config.data), config);
   const auto comm = make_communicator(device.comm, invocation.world, config.run.timeout);
   const Precision precision(config.train.precision, device.device);

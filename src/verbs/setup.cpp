@@ -14,7 +14,7 @@ Dataset open_dataset(const DataConfig& config) {
   return config.path == "synthetic" ? make_synthetic() : open_cifar10(config.path);
 }
 
-int64_t set_threads(const RunConfig& config, const DeviceChoice& device, const World& world) {
+int64_t set_threads(const TrainConfig& config, const DeviceChoice& device, const World& world) {
   const int64_t automatic = device.device.is_cuda() ? 1 : world.cores();
   const int64_t threads = config.threads > 0 ? config.threads : automatic;
   at::set_num_threads(static_cast<int>(threads));
@@ -25,9 +25,11 @@ std::string broadcast_text(std::string text, const World& world, double timeout)
   const auto comm = make_communicator(world.size() > 1 ? "mpi" : "self", world, timeout);
   auto length = torch::tensor({static_cast<int64_t>(text.size())}, torch::kInt64);
   comm->broadcast(length, 0);
-  text.resize(static_cast<size_t>(length.item<int64_t>()));
-  comm->broadcast(torch::from_blob(text.data(), {length.item<int64_t>()}, torch::kUInt8), 0);
-  return text;
+  // Of its own memory: a broadcast that fails may still write to it.
+  const auto bytes = torch::zeros({length.item<int64_t>()}, torch::kUInt8);
+  text.copy(static_cast<char*>(bytes.data_ptr()), text.size());
+  comm->broadcast(bytes, 0);
+  return {static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes()};
 }
 
 }  // namespace cifar

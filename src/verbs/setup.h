@@ -16,7 +16,7 @@ Dataset open_dataset(const DataConfig& config);
 
 // How many threads LibTorch uses in this rank from now on: as configured, or the rank's cores; one
 // beside a GPU.
-int64_t set_threads(const RunConfig& config, const DeviceChoice& device, const World& world);
+int64_t set_threads(const TrainConfig& config, const DeviceChoice& device, const World& world);
 
 // Rank 0's text, on every rank.
 std::string broadcast_text(std::string text, const World& world, double timeout);

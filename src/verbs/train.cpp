@@ -23,15 +23,34 @@ std::optional<FoundCheckpoint> checkpoint_to_resume(const RunConfig& run, const 
 
 // The run directory that a checkpoint belongs to: DIR of DIR/checkpoints/step-N.pt.
 std::string directory_of(const std::string& checkpoint) {
-  return std::filesystem::absolute(checkpoint).parent_path().parent_path().string();
+  return std::filesystem::absolute(checkpoint)
+      .lexically_normal()
+      .parent_path()
+      .parent_path()
+      .string();
 }
 
 // What is said by the rank becomes what everything else goes by: the global batch and its shards.
-void resolve_ranks(TrainConfig& train, int world_size) {
-  if (train.shards == 0) train.shards = world_size;
+void resolve_ranks(TrainConfig& train, int world_size, int64_t shards) {
+  if (train.shards == 0) train.shards = shards;
   if (train.batch_size_per_rank == 0) return;
   train.batch_size = train.batch_size_per_rank * world_size;
   train.batch_size_per_rank = 0;
+}
+
+// In the middle of an epoch the rest of it must be what it would have been.
+void refuse_another_epoch(const Config& before, const Config& now, const FoundCheckpoint& found) {
+  if (found.checkpoint.position.step_in_epoch == 0) return;
+  const auto refuse = [&](const char* what, int64_t was, int64_t is) {
+    if (was == is) return;
+    throw Error(ExitCode::kUsage, fmt::format("--resume {}", found.file),
+                fmt::format("{} {} in the middle of an epoch", what, is),
+                fmt::format("the run's own, {}, or a checkpoint at the end of an epoch", was));
+  };
+  refuse("batch size", before.train.batch_size, now.train.batch_size);
+  refuse("seed", before.train.seed, now.train.seed);
+  refuse("split seed", before.data.split_seed, now.data.split_seed);
+  refuse("validation size", before.data.validation_size, now.data.validation_size);
 }
 
 // Rank 0 reads the checkpoint and hands its recipe to all, over which the flags are laid again.
@@ -41,13 +60,17 @@ Config resolve(const Invocation& invocation, const std::optional<FoundCheckpoint
   base.text = broadcast_text(base.text, invocation.world, invocation.line.config.run.timeout);
   base.name = found ? found->file : "the checkpoint's recipe";
   Config config = parse_command_line(invocation.argc, invocation.argv, base).config;
-  resolve_ranks(config.train, invocation.world.size());
+  const Config before = parse_command_line(1, invocation.argv, base).config;
+  const bool goes_on = !base.text.empty();
+  resolve_ranks(config.train, invocation.world.size(),
+                goes_on ? before.train.shards : invocation.world.size());
+  if (found) refuse_another_epoch(before, config, *found);
   if (found && config.run.directory.empty()) config.run.directory = directory_of(found->file);
   return config;
 }
 
 void announce(const Config& config, const Dataset& dataset, const DeviceChoice& device,
-              const Communicator& comm, int64_t threads, const Log& log) {
+              const Communicator& comm, const Log& log) {
   if (dataset.synthetic)
     log.line("SYNTHETIC DATA: made-up images, not CIFAR-10 (--data synthetic)");
   const TrainConfig& train = config.train;
@@ -58,17 +81,25 @@ void announce(const Config& config, const Dataset& dataset, const DeviceChoice& 
       config.optimizer.learning_rate, train.seed));
   log.line(fmt::format("{} rank{} ({}) on {}, {}, {} thread{} a rank", comm.size(),
                        comm.size() == 1 ? "" : "s", comm.name(), device.device.str(),
-                       config.train.precision, threads, threads == 1 ? "" : "s"));
+                       config.train.precision, train.threads, train.threads == 1 ? "" : "s"));
 }
 
-// Rank 0 prepares the run directory; the others have none.
+// Rank 0 prepares the run directory; the others have none. A run that is there already is gone on
+// with, never written over: --resume FILE into the directory of another run is refused.
 std::unique_ptr<RunDirectory> open_directory(const Config& config, const Communicator& comm,
-                                             int64_t epochs, const Log& log) {
+                                             const std::optional<FoundCheckpoint>& found,
+                                             const Log& log) {
   if (comm.rank() != 0) return nullptr;
-  auto directory = std::make_unique<RunDirectory>(config.run.directory, config.recipe,
-                                                  !config.run.resume.empty(), config.run.keep);
+  const bool in_place =
+      config.run.resume == "auto" ||
+      (found && directory_of(found->file) ==
+                    std::filesystem::absolute(config.run.directory).lexically_normal().string());
+  auto directory = std::make_unique<RunDirectory>(config.run.directory, config.recipe, in_place,
+                                                  config.run.keep);
+  const Position at = found ? found->checkpoint.position : Position{};
+  directory->set_later_checkpoints_aside(at.step);
   directory->write_config(to_toml(config));
-  directory->rewind_metrics(epochs);
+  directory->rewind_metrics(at.epoch);
   log.line("run directory " + directory->path());
   return directory;
 }
@@ -80,10 +111,10 @@ ExitCode train(const Invocation& invocation) {
   const Log& log = invocation.log;
   std::optional<FoundCheckpoint> found;
   if (world.rank() == 0) found = checkpoint_to_resume(invocation.line.config.run, log);
-  const Config config = resolve(invocation, found);
+  Config config = resolve(invocation, found);
 
   const DeviceChoice device = choose_device(config.run.device, config.run.comm, world);
-  const int64_t threads = set_threads(config.run, device, world);
+  config.train.threads = set_threads(config.train, device, world);  // a resume keeps the number
   const Dataset dataset = open_dataset(config.data);
   const auto comm = make_communicator(device.comm, world, config.run.timeout);
   TrainState state(config, device.device);
@@ -91,8 +122,8 @@ ExitCode train(const Invocation& invocation) {
   broadcast(state, *comm);
 
   Trainer trainer(config, dataset, state, *comm, invocation.signals, log);
-  announce(config, dataset, device, *comm, threads, log);
-  const auto directory = open_directory(config, *comm, state.position.epoch, log);
+  announce(config, dataset, device, *comm, log);
+  const auto directory = open_directory(config, *comm, found, log);
   if (state.position.step > 0) log.line(fmt::format("resumed at step {}", state.position.step));
 
   invocation.signals.hold();

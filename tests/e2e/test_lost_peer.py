@@ -4,14 +4,15 @@ within the deadline and ten seconds, and leaves no process behind."""
 import os
 import pathlib
 import re
+import shlex
 import signal
 import subprocess
 import time
 
 import pytest
 
-from cifar_ddp import (ENVIRONMENT, PROGRAM, SMALL, Result, assert_error, checkpoint_path, start,
-                       train_arguments, wait_for_file)
+from cifar_ddp import (ENVIRONMENT, PROGRAM, SMALL, Result, assert_error, start,
+                       train_arguments)
 
 PEER_LOST = 6
 DEADLINE = 3  # seconds
@@ -69,7 +70,7 @@ def assert_lost(result, rank, ranks, host=".+"):
 
 
 def in_the_middle(run_dir, process):
-    # Any checkpoint will do: only the newest is kept.
+    """Waits for any checkpoint: only the newest is kept."""
     while not list(run_dir.glob("checkpoints/*.pt")):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
@@ -137,7 +138,7 @@ class Hosts:
         # Called like ssh: options, the host, the command.
         self.agent.write_text(
             '#!/bin/sh\nwhile [ "${1#-}" != "$1" ]; do shift; done\nshift\n'
-            f'exec {" ".join(self.on("b"))} sh -c "$*"\n')
+            f'exec {shlex.join(self.on("b"))} sh -c "$*"\n')
         self.agent.chmod(0o755)
 
     def must(self, *words):
@@ -146,7 +147,7 @@ class Hosts:
 
     def on(self, name):
         """The words before a command that run it on this host, under the host's name."""
-        rename = f"'echo node-{name} >/proc/sys/kernel/hostname; exec \"$@\"'"
+        rename = f'echo node-{name} >/proc/sys/kernel/hostname; exec "$@"'
         return ["ip", "netns", "exec", self.spaces[name], "unshare", "--uts", "sh", "-c", rename,
                 "sh"]
 
@@ -157,9 +158,8 @@ class Hosts:
                   "--mca", "plm_rsh_agent", self.agent, "--mca", "btl", "self,tcp",
                   "--mca", "btl_tcp_if_include", f"{self.NETWORKS['data']}.0/24",
                   "--mca", "oob_tcp_if_include", f"{self.NETWORKS['control']}.0/24"]
-        words = [*self.on("a"), *mpirun, PROGRAM, *arguments(run_dir)]
-        words[words.index("-c") + 1] = words[words.index("-c") + 1].strip("'")
-        return subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, text=True,
+        words = [str(word) for word in (*self.on("a"), *mpirun, PROGRAM, *arguments(run_dir))]
+        return subprocess.Popen(words, stdin=subprocess.DEVNULL, text=True,
                                 env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def cut(self, *networks):
