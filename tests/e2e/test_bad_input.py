@@ -397,12 +397,10 @@ def test_evaluate_without_checkpoint(tmp_path):
 @both
 def test_full_disk(run_dir, whole_run, ranks):
     """/dev/full answers a write as a full disk does; the checkpoint of step 3 meets it."""
-    shutil.copy(checkpoint_path(run_dir, 1), run_dir / "from.pt")
-    for step in (1, 2, 3):
-        checkpoint_path(run_dir, step).unlink()
     part = run_dir / "checkpoints" / "step-00000003.pt.part"
     part.symlink_to("/dev/full")
-    result = resume(run_dir, run_dir / "from.pt", "--checkpoint-every", 1, "--keep", 1, ranks=ranks)
+    result = resume(run_dir, checkpoint_path(run_dir, 1), "--checkpoint-every", 1, "--keep", 1,
+                    ranks=ranks)
     assert_error(result, CHECKPOINT, checkpoint_path(run_dir, 3), "No space left on device",
                  "with room")
     assert checkpoint_steps(run_dir) == [2]

@@ -100,7 +100,7 @@ def test_doctor_finds_every_rank(ranks):
     assert f"ranks: {ranks}" in result.lines
     assert len([line for line in result.lines if re.match(r"rank \d+ on ", line)]) == ranks
     assert f"all-reduce over {ranks} ranks is right" in result.out
-    assert result.lines[-1] == "ready to train"
+    assert result.lines[-1] == "ready to train, once a data set is named"
 
 
 def test_doctor_fails_where_training_would():

@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from cifar_ddp import (BIG_BATCH, RICH, SMALL, checkpoint_path, checkpoint_steps, load, metrics,
+from cifar_ddp import (BIG_BATCH, RICH, SMALL, assert_error, checkpoint_path, checkpoint_steps, load, metrics,
                        resume, run, start, train, train_arguments, untimed, wait_for_file)
 
 both = pytest.mark.parametrize("ranks", [1, 2])
@@ -148,6 +148,35 @@ def test_resume_on_another_number_of_ranks(three_steps):
     result = resume(three_steps, "--max-steps", 5, ranks=2)
     assert "resumed at step 3" in result.lines
     assert load(three_steps, 5)["position"]["samples"] == 5 * 64
+
+
+def test_going_on_from_an_older_checkpoint_sets_the_later_ones_aside(three_steps):
+    run("--resume", checkpoint_path(three_steps, 1), "--max-steps", 2, "--threads", 1)
+    assert checkpoint_steps(three_steps) == [1, 2]
+    assert sorted(path.name for path in (three_steps / "superseded").iterdir()) == \
+        ["step-00000002.pt", "step-00000003.pt"]
+    assert "resumed at step 2" in resume(three_steps, "--max-steps", 3).lines
+
+
+def test_another_run_is_not_written_over(three_steps, tmp_path):
+    train(tmp_path / "other", "--layers", SMALL, "--max-steps", 1)
+    before = {path: path.read_bytes() for path in three_steps.rglob("*") if path.is_file()}
+    result = run("--run-dir", three_steps, "--resume", tmp_path / "other")
+    assert_error(result, 2, three_steps, "a run is already there")
+    assert {path: path.read_bytes() for path in three_steps.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("flag, value, what", [
+    ("--batch-size", 32, "batch size 32"), ("--seed", 1, "seed 1"), ("--split-seed", 1, "split seed 1"),
+    ("--validation-size", 10, "validation size 10")])
+def test_the_epoch_under_way_is_not_changed(three_steps, flag, value, what):
+    result = run("--run-dir", three_steps, "--resume", "auto", flag, value)
+    assert_error(result, 2, "--resume", what, "the end of an epoch")
+
+
+def test_the_number_of_threads_is_the_runs(three_steps):
+    """It was started with --threads 1."""
+    assert "1 thread a rank" in run("--run-dir", three_steps, "--resume", "auto", "--max-steps", 4).out
 
 
 # --- which checkpoints there are
