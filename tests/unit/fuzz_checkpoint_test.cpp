@@ -47,6 +47,13 @@ double sum_of(const Checkpoint& checkpoint) {
   return sum;
 }
 
+// AddressSanitizer keeps freed memory for a while.
+#ifdef __SANITIZE_ADDRESS__
+constexpr int64_t kMostGrowthKib = 1024 * 1024;
+#else
+constexpr int64_t kMostGrowthKib = 64 * 1024;
+#endif
+
 int64_t peak_memory_kib() {
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
@@ -106,7 +113,7 @@ TEST(FuzzCheckpoint, MutatedFilesAreRefusedOrLoaded) {
   }
   EXPECT_GT(outcome.loads(), 100);
   EXPECT_GT(outcome.errors(), 100);
-  EXPECT_LT(peak_memory_kib() - before, 64 * 1024);
+  EXPECT_LT(peak_memory_kib() - before, kMostGrowthKib);
 }
 
 // An archive that is whole, by PyTorch's writer.
@@ -149,7 +156,7 @@ TEST(FuzzCheckpoint, MutatedPicklesAndRecordsAreRefusedOrLoaded) {
   }
   EXPECT_GT(outcome.loads(), 100);
   EXPECT_GT(outcome.errors(), 100);
-  EXPECT_LT(peak_memory_kib() - before, 64 * 1024);
+  EXPECT_LT(peak_memory_kib() - before, kMostGrowthKib);
 }
 
 }  // namespace
