@@ -121,9 +121,11 @@ ExitCode train(const Invocation& invocation) {
   if (found) restore(found->checkpoint, found->file, config.optimizer.name, state);
   broadcast(state, *comm);
 
+  // Outlives the trainer, which on an error may still be writing a checkpoint into it.
+  std::unique_ptr<RunDirectory> directory;
   Trainer trainer(config, dataset, state, *comm, invocation.signals, log);
   announce(config, dataset, device, *comm, log);
-  const auto directory = open_directory(config, *comm, found, log);
+  directory = open_directory(config, *comm, found, log);
   if (state.position.step > 0) log.line(fmt::format("resumed at step {}", state.position.step));
 
   invocation.signals.hold();
