@@ -1,5 +1,5 @@
 // Writes checkpoints beside the training: the caller hands over a copy of the state, a thread turns
-// it into bytes and waits for the disk.
+// it into bytes and waits for the disk. The run directory must outlive the writer, on errors too.
 #pragma once
 
 #include <future>

@@ -35,7 +35,7 @@ class Trainer {
           const Signals& signals, const Log& log);
 
   // From state.position to the end; kDone, or kStopped when a rank was asked to stop. `directory`
-  // is null on all ranks but 0.
+  // is null on all ranks but 0, and must outlive the trainer, which may still be writing into it.
   ExitCode run(const RunDirectory* directory);
 
  private:
