@@ -153,7 +153,7 @@ class Roofline {
   void train_a_step() {
     const int64_t batch = config_.train.batch_size;
     if (next_ + 2 * batch > kTrainImages) next_ = 0;
-    step_.run({{next_, batch}, 0, 0.001, false});
+    step_.run({{next_, batch}, 0, 0.001, false, false});
     next_ += batch;
   }
 
