@@ -19,8 +19,8 @@ struct RgbImage {
 
 // A file of some kilobytes can claim more pixels than there is memory. std::runtime_error.
 inline void refuse_giant_image(int64_t width, int64_t height) {
-  constexpr int64_t kMostPixels = 100'000'000;
-  if (width > kMostPixels / height) throw std::runtime_error("more than 100 million pixels");
+  constexpr int64_t kMostPixels = 250'000'000;
+  if (width > kMostPixels / height) throw std::runtime_error("more than 250 million pixels");
 }
 
 }  // namespace cifar

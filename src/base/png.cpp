@@ -39,6 +39,10 @@ RgbImage decode_png(std::string_view bytes) {
   Png png;
   png.check(png_image_begin_read_from_memory(png.get(), bytes.data(), bytes.size()));
   refuse_giant_image(png->width, png->height);
+  // Deflate packs 1032 bytes into one at best, and a pixel has a bit at least.
+  if (size_t{png->width} * png->height / 8 / 1032 > bytes.size()) {
+    throw std::runtime_error("PNG: too short for its size in pixels");
+  }
   png->flags |= PNG_IMAGE_FLAG_16BIT_sRGB;  // as 8 bits are; libpng would take them as linear
   png->format = PNG_FORMAT_RGBA;
   std::vector<uint8_t> rgba(PNG_IMAGE_SIZE(*png.get()));
