@@ -162,11 +162,11 @@ RgbImage decode_jpeg(std::string_view bytes) {
   const jpeg_decompress_struct& jpeg = decoder.jpeg;
   refuse_giant_image(jpeg.image_width, jpeg.image_height);
   const bool inks = jpeg.out_color_space == JCS_CMYK;
+  const int orientation = orientation_of(jpeg);  // libjpeg forgets it with the last row
   std::vector<uint8_t> pixels(size_t{jpeg.image_width} * jpeg.image_height * (inks ? 4 : 3));
   check(read_pixels(decoder, pixels.data()));
-  const RgbImage image{static_cast<int>(jpeg.image_width), static_cast<int>(jpeg.image_height),
-                       inks ? rgb_of_cmyk(pixels, jpeg.saw_Adobe_marker) : std::move(pixels)};
-  const int orientation = orientation_of(jpeg);
+  RgbImage image{static_cast<int>(jpeg.image_width), static_cast<int>(jpeg.image_height),
+                 inks ? rgb_of_cmyk(pixels, jpeg.saw_Adobe_marker) : std::move(pixels)};
   return orientation == 1 ? image : upright(image, orientation);
 }
 

@@ -1,5 +1,5 @@
-// PNG files, by libpng. What is transparent is laid on white; 16 bits a channel become 8; a file's
-// own gamma is brought to sRGB.
+// PNG files, by libpng. What is transparent is laid on white; 16 bits a channel become 8; numbers
+// are taken as sRGB, whatever gamma a file tells.
 #pragma once
 
 #include <string>

@@ -15,7 +15,7 @@ constexpr size_t kColumn = 29;  // where help begins, right of the flags; a blan
 constexpr const char* kAbout =
     R"(Trains a convolutional network on CIFAR-10, data-parallel over MPI ranks.
 
-  mpirun -np 4 cifar-ddp [FLAGS]                train on four ranks
+  mpirun -np 4 cifar-ddp                        train on four ranks
 )";
 
 constexpr const char* kFlags = R"(
@@ -70,12 +70,15 @@ std::string help_of(const Option& option, const Config& defaults) {
   return fill(fmt::format("  --{} {}", option.flag, option.value_name), words);
 }
 
+std::string call_of(const Verb& verb) {
+  return fmt::format("cifar-ddp {}{}{}", verb.name, verb.usage.empty() ? "" : " ", verb.usage);
+}
+
 // Each verb on a line.
 std::string all_usages() {
   std::string text = kAbout;
   for (const Verb& verb : verbs()) {
-    const std::string call = fmt::format("  cifar-ddp {} {}", verb.name, verb.usage);
-    text += fmt::format("{:<52}{}\n", call, verb.summary);
+    text += fmt::format("  {:<46}{}\n", call_of(verb), verb.summary);
   }
   return text;
 }
@@ -85,9 +88,9 @@ std::string all_usages() {
 std::string help_text(const std::string& name) {
   const Config defaults = article_config();
   const Verb* verb = find_verb(name);
-  std::string text = verb == nullptr ? all_usages()
-                                     : fmt::format("usage: cifar-ddp {} {}\n\n{}", verb->name,
-                                                   verb->usage, verb->help);
+  std::string text = verb == nullptr
+                         ? all_usages()
+                         : fmt::format("usage: {} [FLAGS]\n\n{}", call_of(*verb), verb->help);
   text += kFlags;
   for (const Section& section : sections()) {
     std::string flags;

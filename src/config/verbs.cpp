@@ -13,14 +13,14 @@ const std::vector<std::string> kTraining = {"data",     "model", "augmentation",
 
 std::vector<Verb> make_verbs() {
   return {
-      {"train", "[FLAGS]", "train (the verb may be left out)",
+      {"train", "", "train (the verb may be left out)",
        R"(Trains a recipe's network. Under mpirun each rank owns a GPU, or its share of
 the CPU, and its part of every batch.
 )",
        0, kTraining},
       {"evaluate",
-       "--checkpoint PATH [FLAGS]",
-       "loss and accuracy of a checkpoint",
+       "--checkpoint PATH",
+       "loss and accuracy",
        R"(Loss, accuracy and accuracy by class on a split. The recipe, and with it the
 split, is the checkpoint's. Under mpirun the images are divided over the ranks.
 )",
@@ -29,7 +29,7 @@ split, is the checkpoint's. Under mpirun the images are divided over the ranks.
         "train.precision", "train.kernels", "train.validation", "run.device", "run.comm",
         "run.timeout", "evaluate.checkpoint", "evaluate.split", "evaluate.json"}},
       {"predict",
-       "--checkpoint PATH [FLAGS] IMAGE...",
+       "--checkpoint PATH IMAGE...",
        "what is on pictures",
        R"(The three likeliest classes of each picture, with their probabilities: PNG and
 JPEG files of any size, and folders of them. The largest square in the middle
@@ -41,8 +41,8 @@ others are answered, and the exit code is 3.
        {"model", "augmentation.mean", "augmentation.std", "train.threads", "train.precision",
         "train.kernels", "run.device", "evaluate.checkpoint", "evaluate.json"}},
       {"inspect",
-       "[FILE] [FLAGS]",
-       "a recipe, a data set or a checkpoint",
+       "[FILE]",
+       "a recipe, data set or checkpoint",
        R"(With a recipe FILE, or nothing: the recipe's network as a table. With --data:
 how many images of each class the splits have. With --checkpoint: its recipe,
 its step and its tensors.
@@ -50,7 +50,7 @@ its step and its tensors.
        1,
        {"data", "model", "train.kernels", "evaluate.checkpoint", "evaluate.split", "evaluate.json",
         "evaluate.contact_sheet"}},
-      {"doctor", "[FLAGS]", "what is found here to train with",
+      {"doctor", "", "what is found here to train with",
        R"(What each rank finds: devices, cores, MPI, NCCL. Tries an all-reduce, and fails
 where a training with the same flags would.
 )",

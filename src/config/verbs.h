@@ -12,10 +12,10 @@ namespace cifar {
 
 struct Verb {
   std::string name;
-  std::string usage;                 // what follows the name: "--checkpoint PATH [FLAGS] IMAGE..."
-  std::string summary;               // a few words, for the list of all verbs
-  std::string help;                  // lines of at most 80 columns, for the verb's own help
-  size_t arguments;                  // how many words without a flag it takes at most
+  std::string usage;    // what follows the name, flags aside: "--checkpoint PATH IMAGE..."
+  std::string summary;  // a few words, for the list of all verbs
+  std::string help;     // lines of at most 80 columns, for the verb's own help
+  size_t arguments;     // how many words without a flag it takes at most
   std::vector<std::string> options;  // sections ("data") and keys ("run.device") that it heeds
 
   bool heeds(const Option& option) const;

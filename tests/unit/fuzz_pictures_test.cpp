@@ -81,7 +81,7 @@ TEST(FuzzPictures, MutatedPngsAreRefusedOrDecoded) {
     const std::string mutant = mutator.mutate(png, donor, head ? 16 : 8, head ? 29 : png.size());
     outcome.decode(decode_png, mutator.chance(80) ? sealed(mutant) : mutant);
   }
-  EXPECT_GT(outcome.pictures, 30);
+  EXPECT_GT(outcome.pictures, 10);  // deflate has a checksum of its own
   EXPECT_GT(outcome.errors, 1000);
 }
 
