@@ -43,6 +43,9 @@ struct Pass {
   uint64_t seed = 0;
   int64_t epoch = 0;
   torch::Tensor samples;  // int32 [batch]: index of each image; training only
+  // Passes of the same number see the same weights, so that what is made of these can be kept; 0
+  // promises nothing.
+  uint64_t weights = 0;
 };
 
 class Layer : public torch::nn::Module {

@@ -79,16 +79,18 @@ Network::Step Network::make_step(size_t first, size_t end) const {
   return step;
 }
 
-torch::Tensor Network::Step::forward(torch::Tensor images, const Pass& pass) const {
+torch::Tensor Network::Step::forward(torch::Tensor images, const Pass& pass) {
   if (block && can_run_conv_block(*block, images, weight)) {
-    return conv_block(*block, images, weight, bias);
+    if (pass.weights == 0 || pass.weights != packed_of) packed = pack_weights(*block, weight);
+    packed_of = pass.weights;
+    return conv_block(*block, images, weight, packed, bias);
   }
   for (const auto& layer : layers) images = layer->forward(images, pass);
   return images;
 }
 
 torch::Tensor Network::forward(torch::Tensor images, const Pass& pass) {
-  for (const Step& step : steps_) images = step.forward(images, pass);
+  for (Step& step : steps_) images = step.forward(images, pass);
   return images;
 }
 

@@ -28,7 +28,10 @@ class Network : public torch::nn::Module {
     torch::Tensor weight, bias;  // of the block's convolution
     std::string text;            // the listed layers
 
-    torch::Tensor forward(torch::Tensor images, const Pass& pass) const;
+    torch::Tensor packed;    // the block's weight as the kernels read it,
+    uint64_t packed_of = 0;  // for passes of this number
+
+    torch::Tensor forward(torch::Tensor images, const Pass& pass);
   };
 
   // Draws the initial weights from `seed`, through LibTorch's default generator, in the order of
@@ -40,7 +43,7 @@ class Network : public torch::nn::Module {
   torch::Tensor forward(torch::Tensor images, const Pass& pass);
 
   // What forward() runs, in order.
-  const std::vector<Step>& steps() const { return steps_; }
+  std::vector<Step>& steps() { return steps_; }
 
   // One row a layer: index, text, output shape, parameters, multiply-adds, what computes it on the
   // CPU in float32; then the sums.

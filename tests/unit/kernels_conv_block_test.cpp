@@ -38,10 +38,11 @@ struct Case {
     conv_block_forward(block, images, input.data(), packed.data(),
                        with_bias ? bias.data() : nullptr, result.output.data(),
                        result.winners.data());
-    result.weight_gradient.resize(weights.size());
-    result.bias_gradient.resize(bias.size());
-    result.input_gradient.assign(input.size(), kNaN);  // must be overwritten
-    conv_block_backward(block, images, input.data(), weights.data(), result.winners.data(),
+    // All must be overwritten, the bias's where there is one.
+    result.weight_gradient.assign(weights.size(), kNaN);
+    result.bias_gradient.assign(bias.size(), kNaN);
+    result.input_gradient.assign(input.size(), kNaN);
+    conv_block_backward(block, images, input.data(), packed.data(), result.winners.data(),
                         gradients.data(), result.weight_gradient.data(),
                         with_bias ? result.bias_gradient.data() : nullptr,
                         result.input_gradient.data());
