@@ -24,9 +24,10 @@ class Network : public torch::nn::Module {
   // Layers that run one after another: one, or those that the kernels take as a block.
   struct Step {
     std::vector<std::shared_ptr<Layer>> layers;
-    std::optional<ConvBlock> block;
-    torch::Tensor weight, bias;  // of the block's convolution
-    std::string text;            // the listed layers
+    std::optional<ConvBlock> conv;      // or
+    std::optional<LinearBlock> linear;  // what the kernels run
+    torch::Tensor weight, bias;         // of the block's convolution or linear layer
+    std::string text;                   // the listed layers
 
     torch::Tensor packed;    // the block's weight as the kernels read it,
     uint64_t packed_of = 0;  // for passes of this number
@@ -50,9 +51,11 @@ class Network : public torch::nn::Module {
   std::string table() const;
 
  private:
-  bool take_block(size_t& next);
+  bool take_conv_block(size_t& next);
+  bool take_linear_block(size_t& next);
   void take_layer(size_t& next);
   Step make_step(size_t first, size_t end) const;
+  Step& add_block(size_t first, size_t end, size_t with_weight, const std::string& computed);
 
   std::vector<std::string> texts_;
   std::vector<std::shared_ptr<Layer>> layers_;

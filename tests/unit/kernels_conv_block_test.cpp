@@ -1,11 +1,11 @@
 // The kernels against plain loops in double precision, on every instruction set of this machine.
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <cstring>
 #include <limits>
 
 #include "kernels_reference.h"
+#include "kernels_targets.h"
 
 namespace cifar {
 namespace {
@@ -93,19 +93,6 @@ void expect_block(const Case& given, bool with_bias = true) {
   EXPECT_LE(differ, 1 + static_cast<int64_t>(found.winners.size()) / 1000);
 }
 
-// Calls `body` with each of this machine's instruction sets that the kernels are compiled for.
-template <class Body>
-void on_each_instruction_set(const Body& body) {
-  for (const int64_t target : {int64_t{HWY_AVX3}, int64_t{HWY_AVX2}}) {
-    if ((hwy::SupportedTargets() & target) == 0) continue;
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    body();
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-}
-
 TEST(KernelBlock, EqualsPlainLoopsOnRandomShapes) {
   on_each_instruction_set([] {
     RandomBlocks random;
@@ -120,11 +107,6 @@ TEST(KernelBlock, EqualsPlainLoopsOnTheArticlesLayers) {
     expect_block(Case(random, {32, 16, 16, 64, 3, 1, 1, 2, 2, true}));
     expect_block(Case(random, {64, 8, 8, 128, 3, 1, 1, 2, 2, true}));
   });
-}
-
-template <typename T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
 TEST(KernelBlock, GivesTheSameBitsOnEveryInstructionSet) {
