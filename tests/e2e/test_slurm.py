@@ -121,7 +121,7 @@ def test_an_array_trains_every_recipe(folder, tmp_path):
         assert task.weights == train(tmp_path / name, *arguments, "--seed", seed).weights
 
 
-def test_a_cancelled_job_stays_cancelled(folder):
+def test_a_cancelled_job_writes_a_checkpoint_and_stays_cancelled(folder):
     job = folder.submit(*TWO_BY_TWO, "--", *TRAINING, **slow(starts=1))
     job.wait_for_checkpoint()
     folder.cluster.ask("scancel", job.name)
@@ -130,6 +130,7 @@ def test_a_cancelled_job_stays_cancelled(folder):
     while "not requeued: the job is " not in job.story:
         assert time.monotonic() < until, job.story
         time.sleep(0.3)
+    assert "stopped at step " in job.log()
     assert job.restarts == 0
 
 
@@ -165,5 +166,5 @@ def test_a_job_goes_on_after_a_lost_node(folder, cluster, undisturbed):
     cluster.up()
     assert job.completed().restarts == 1
     assert "DUE TO NODE FAILURE" in job.story
-    assert re.search(r"^resumed at step \d+0$", job.log(1), re.MULTILINE)
+    assert re.search(r"^resumed at step \d+$", job.log(1), re.MULTILINE)
     assert job.weights == undisturbed
