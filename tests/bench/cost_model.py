@@ -58,7 +58,8 @@ def one_machine(link):
 
 
 def step(compute, network, ranks, batch, shards):
-    return compute(batch / ranks, shards / ranks) + network.sum(ranks)
+    """Of the rank that has the most."""
+    return compute(-(-batch // ranks), -(-shards // ranks)) + network.sum(ranks)
 
 
 def fit(rows, values):

@@ -79,13 +79,15 @@ def test_four_ranks_on_two_nodes_learn(folder):
     assert "SLURM_RESTART_COUNT 0, 4 tasks on n[1-2]" in job.story
 
 
-@pytest.mark.parametrize("launcher, options, devices", [
-    ("srun", ["--gpus-per-task", 1], ["0", "1"]),
-    ("srun", ["--gres", "gpu:2"], ["0,1", "0,1"]),
-    ("mpirun", ["--gpus-per-node", 2], ["0,1", "0,1"]),
+@pytest.mark.parametrize("options, devices, settings", [
+    (["--gpus-per-task", 1], ["0", "1"], {}),
+    (["--gres", "gpu:2"], ["0,1", "0,1"], {}),
+    # The program behind other words stands for one in a container.
+    (["--gpus-per-node", 2], ["0,1", "0,1"],
+     {"CIFAR_LAUNCHER": "mpirun", "CIFAR_PROGRAM": "nice build/cifar-ddp"}),
 ])
-def test_each_rank_sees_its_gpus(folder, launcher, options, devices):
-    job = folder.submit(*TWO_BY_TWO, *options, "--", *ONE_STEP, CIFAR_LAUNCHER=launcher)
+def test_each_rank_sees_its_gpus(folder, options, devices, settings):
+    job = folder.submit(*TWO_BY_TWO, *options, "--", *ONE_STEP, **settings)
     assert bindings(job.completed().log()) == [(0, 2, devices[0]), (1, 2, devices[1])] * 2
 
 
