@@ -41,9 +41,8 @@ void refuse_duplicates(const std::vector<RankGpu>& ranks) {
     throw Error(
         ExitCode::kUsage, "--device cuda",
         fmt::format("ranks {} and {} have the same GPU of {}", first, rank, ranks[rank].host),
-        "a GPU for each rank (Slurm: --gpus-per-task=1, or --gpus-per-node or --gres=gpu:N as "
-        "large "
-        "as --ntasks-per-node; mpirun: -np), or --comm mpi to share");
+        "a GPU for each rank (Slurm: --gpus-per-task=1 under srun, or --gpus-per-node or "
+        "--gres=gpu:N as large as --ntasks-per-node; mpirun: -np), or --comm mpi to share");
   }
 }
 

@@ -26,7 +26,7 @@ SLOWED = f"""
     """
 
 
-def slowed_by(steps, seconds=0.25):
+def slowed_by(steps, seconds=0.3):
     return ",".join(f"delay={seconds}@{step}:0" for step in range(1, steps + 1))
 
 

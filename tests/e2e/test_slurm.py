@@ -16,9 +16,9 @@ pytestmark = [
 ]
 
 TWO_BY_TWO = ["--nodes", 2, "--ntasks-per-node", 2]
-STEPS = 360
+STEPS = 270
 TRAINING = ["--data", "synthetic", "--device", "cpu", "--threads", 1, *RICH, "--shards", 4,
-            "--batch-size", 500, "--epochs", 4, "--checkpoint-every", 10, "--timeout", 20]
+            "--batch-size", 500, "--epochs", 3, "--checkpoint-every", 10, "--timeout", 20]
 ONE_STEP = ["--data", "synthetic", "--device", "cpu", "--max-steps", 1, "--batch-size", 500]
 
 
