@@ -27,7 +27,7 @@ def scripts():
 
 
 @pytest.mark.parametrize("script", [name for name in scripts()
-                                    if re.match(r"launch/|tests/run|\.ci/run", name)])
+                                    if re.match(r"launch/|cluster/|tests/run|\.ci/run", name)])
 def test_help_explains(script):
     result = run(ROOT / script, "--help")
     assert result.returncode == 0, result.stderr
@@ -37,7 +37,8 @@ def test_help_explains(script):
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 def test_shellcheck_has_no_complaints():
-    result = run("shellcheck", *[ROOT / name for name in scripts()])
+    result = run("shellcheck", "--external-sources", "--check-sourced",
+                 *[ROOT / name for name in scripts()])
     assert result.returncode == 0, result.stdout
 
 
