@@ -38,8 +38,10 @@ int main(int argc, char** argv) {
     const cifar::Log log(world->rank());
     const cifar::Invocation invocation{argc,   argv,    cifar::parse_command_line(argc, argv),
                                        *world, signals, log};
-    if (invocation.line.help || invocation.line.version) {
-      log.line(invocation.line.help ? cifar::help_text() : cifar::version_text());
+    const cifar::CommandLine& line = invocation.line;
+    if (line.help || line.version) {
+      log.line(line.help ? cifar::help_text(line.verb_given ? line.verb : "")
+                         : cifar::version_text());
       return 0;
     }
     return static_cast<int>(cifar::run_verb(invocation));

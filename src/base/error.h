@@ -13,7 +13,7 @@ namespace cifar {
 enum class ExitCode : int {
   kDone = 0,
   kUsage = 2,           // arguments or configuration
-  kData = 3,            // data set
+  kData = 3,            // data set, or a picture to predict
   kCheckpoint = 4,      // checkpoint
   kDiverged = 5,        // loss or gradient not finite
   kPeerLost = 6,        // a peer lost or late

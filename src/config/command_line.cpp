@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "config/load.h"
 #include "config/toml_file.h"
+#include "config/verbs.h"
 
 namespace cifar {
 namespace {
@@ -24,10 +25,11 @@ struct Words {
 };
 
 void check_verb(const std::string& verb) {
-  const std::vector<std::string> verbs = {"train", "evaluate", "inspect", "doctor"};
-  if (std::ranges::count(verbs, verb) > 0) return;
+  if (find_verb(verb) != nullptr) return;
+  std::vector<std::string> names;
+  for (const Verb& each : verbs()) names.push_back(each.name);
   throw Error(ExitCode::kUsage, verb, "unknown verb",
-              fmt::format("{}, perhaps {}", join_choices(verbs), nearest(verb, verbs)));
+              fmt::format("{}, perhaps {}", join_choices(names), nearest(verb, names)));
 }
 
 // Every value is text here; values.h gives it its type.
@@ -82,7 +84,7 @@ Words split_words(int argc, const char* const* argv) {
 }
 
 void check_arguments(const CommandLine& line) {
-  const size_t allowed = line.verb == "inspect" ? 1 : 0;
+  const size_t allowed = find_verb(line.verb)->arguments;
   if (line.arguments.size() <= allowed) return;
   throw Error(ExitCode::kUsage, line.arguments[allowed],
               fmt::format("one word too many for {}", line.verb),
@@ -91,14 +93,15 @@ void check_arguments(const CommandLine& line) {
 }
 
 // The file of --config, or inspect's argument; empty: none.
-std::string recipe_file(const Words& words) {
-  std::string file = words.arguments.empty() ? "" : words.arguments.front();
+std::string recipe_file(const std::string& verb, const Words& words) {
+  const bool as_argument = verb == "inspect" && !words.arguments.empty();
+  std::string file = as_argument ? words.arguments.front() : "";
   for (const auto& [flag, value] : words.flags) {
     if (flag != "config") continue;
     if (value.empty() || value.starts_with("--")) {
       throw Error(ExitCode::kUsage, "--config", "no value", kRecipeFile);
     }
-    if (!words.arguments.empty()) {
+    if (as_argument) {
       throw Error(ExitCode::kUsage, "--config", "given together with " + words.arguments.front(),
                   "one recipe file");
     }
@@ -128,13 +131,15 @@ std::vector<Assignment> base_assignments(const BaseRecipe& base) {
 
 CommandLine parse_command_line(int argc, const char* const* argv, const BaseRecipe& base) {
   CommandLine line;
-  const bool verb_given = argc > 1 && argv[1][0] != '-';
-  line.verb = verb_given ? argv[1] : "train";
+  line.verb_given = argc > 1 && argv[1][0] != '-';
+  line.verb = line.verb_given ? argv[1] : "train";
   check_verb(line.verb);
   line.config = article_config();
-  const Words words = argc > 1 ? split_words(argc - verb_given, argv + verb_given) : Words{};
+  const Words words =
+      argc > 1 ? split_words(argc - line.verb_given, argv + line.verb_given) : Words{};
   line.arguments = words.arguments;
   for (const auto& [flag, value] : words.flags) {
+    line.flags.push_back(flag);
     line.help |= flag == "help";
     line.version |= flag == "version";
   }
@@ -142,7 +147,7 @@ CommandLine parse_command_line(int argc, const char* const* argv, const BaseReci
 
   check_arguments(line);
   assign(line.config, base_assignments(base));
-  if (const std::string file = recipe_file(words); !file.empty()) {
+  if (const std::string file = recipe_file(line.verb, words); !file.empty()) {
     assign(line.config, read_recipe_file(file));
     line.config.recipe = std::filesystem::path(file).stem();
   }

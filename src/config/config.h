@@ -60,6 +60,7 @@ struct TrainConfig {
   std::string precision = "fp32";      // fp32 | tf32 | bf16
   std::string kernels = "auto";        // auto | libtorch: convolutions on the CPU in fp32
   std::string validation = "sharded";  // sharded | rank0
+  std::string init_from;               // file of the weights to begin with; empty: drawn by seed
 };
 
 struct RunConfig {
@@ -76,9 +77,12 @@ struct RunConfig {
   std::string fault;                   // test builds: what is to break, see train/faults.h
 };
 
+// What evaluate, predict and inspect are asked for.
 struct EvaluateConfig {
-  std::string checkpoint;      // a checkpoint file or a run directory
+  std::string checkpoint;      // a checkpoint file, a run directory or a state dict of Python's
   std::string split = "test";  // test | val | train
+  bool json = false;           // instead of text
+  std::string contact_sheet;   // the file to write it to; empty: none
 };
 
 struct Config {

@@ -4,6 +4,7 @@
 
 #include "config/load.h"
 #include "config/values.h"
+#include "config/verbs.h"
 
 namespace cifar {
 namespace {
@@ -11,22 +12,20 @@ namespace {
 constexpr size_t kWidth = 80;
 constexpr size_t kColumn = 29;  // where help begins, right of the flags; a blank before it
 
-constexpr const char* kUsage =
+constexpr const char* kAbout =
     R"(Trains a convolutional network on CIFAR-10, data-parallel over MPI ranks.
 
-  mpirun -np 4 cifar-ddp [FLAGS]                train on four ranks
-  cifar-ddp [train] [FLAGS]                     train on one
-  cifar-ddp evaluate --checkpoint PATH [FLAGS]  loss, accuracy of a checkpoint
-  cifar-ddp inspect [FILE] [FLAGS]              a recipe's network as a table
-  cifar-ddp doctor [FLAGS]                      what is found here to train with
+  mpirun -np 4 cifar-ddp                        train on four ranks
+)";
 
+constexpr const char* kFlags = R"(
 Flags override the recipe file, and that the article's recipe, which is built
 in; its values are the defaults, shown in brackets.
 
   --config FILE              recipe file (TOML): sections and keys as below, a
                              key being the flag with _ for - unless named; what
                              it leaves out is as in the article's recipe
-  --help, -h                 this text
+  --help, -h                 this text; of one verb: cifar-ddp VERB --help
   --version                  versions of the program and its libraries
 )";
 
@@ -34,7 +33,7 @@ constexpr const char* kExitCodes = R"(
 Exit codes:
    0  done
    2  arguments or configuration
-   3  data set
+   3  data set, or a picture
    4  checkpoint
    5  diverged: loss or gradient not finite
    6  a peer lost or late
@@ -71,16 +70,35 @@ std::string help_of(const Option& option, const Config& defaults) {
   return fill(fmt::format("  --{} {}", option.flag, option.value_name), words);
 }
 
+std::string call_of(const Verb& verb) {
+  return fmt::format("cifar-ddp {}{}{}", verb.name, verb.usage.empty() ? "" : " ", verb.usage);
+}
+
+// Each verb on a line.
+std::string all_usages() {
+  std::string text = kAbout;
+  for (const Verb& verb : verbs()) {
+    text += fmt::format("  {:<46}{}\n", call_of(verb), verb.summary);
+  }
+  return text;
+}
+
 }  // namespace
 
-std::string help_text() {
+std::string help_text(const std::string& name) {
   const Config defaults = article_config();
-  std::string text = kUsage;
+  const Verb* verb = find_verb(name);
+  std::string text = verb == nullptr
+                         ? all_usages()
+                         : fmt::format("usage: {} [FLAGS]\n\n{}", call_of(*verb), verb->help);
+  text += kFlags;
   for (const Section& section : sections()) {
-    text += fmt::format("\n{} [{}]\n", section.title, section.name);
+    std::string flags;
     for (const Option& option : options()) {
-      if (option.section() == section.name) text += help_of(option, defaults);
+      const bool heeded = verb == nullptr || verb->heeds(option);
+      if (heeded && option.section() == section.name) flags += help_of(option, defaults);
     }
+    if (!flags.empty()) text += fmt::format("\n{} [{}]\n{}", section.title, section.name, flags);
   }
   return text + kExitCodes;
 }

@@ -14,11 +14,14 @@ namespace cifar {
 extern const char* const kArticleRecipe;
 
 struct CommandLine {
-  std::string verb;  // train | evaluate | inspect | doctor
-  Config config;     // resolved; with help or version set, the article's
+  std::string verb;  // a name of config/verbs.h
+  bool verb_given = false;
+  Config config;  // resolved; with help or version set, the article's
   bool help = false;
   bool version = false;
-  std::vector<std::string> arguments;  // without flags: inspect's recipe file, already in config
+  std::vector<std::string> flags;      // the names of those that were given: "data"
+  std::vector<std::string> arguments;  // the words without flags: predict's pictures, or inspect's
+                                       // recipe file, already in config
 };
 
 // The recipe that a checkpoint was trained with, laid over the article's before --config and flags,
@@ -39,7 +42,7 @@ Config article_config();
 // evaluation is asked to do (section evaluate) is not part of a run and left out.
 std::string to_toml(const Config& config);
 
-// What --help prints; no line is longer than 80 columns.
-std::string help_text();
+// What --help prints; no line is longer than 80 columns. Of one verb: its own flags; of "": all.
+std::string help_text(const std::string& verb = "");
 
 }  // namespace cifar

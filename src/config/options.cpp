@@ -100,6 +100,9 @@ std::vector<Option> make_options() {
              "convolutions on the CPU: the faster, or LibTorch's", one_of({"auto", "libtorch"})),
       OPTION(train.validation, "validation", "WHO", "all ranks or one",
              one_of({"rank0", "sharded"})),
+      OPTION(train.init_from, "init-from", "FILE",
+             "begin with the weights of a checkpoint or of a state dict that torch.save wrote",
+             any()),
       OPTION(run.directory, "run-dir", "DIR",
              "for what the run writes; default: runs/NAME-DATE-TIME", any()),
       OPTION(run.resume, "resume", "PATH", "checkpoint or run directory to go on from, or auto",
@@ -117,9 +120,14 @@ std::vector<Option> make_options() {
       OPTION(run.comm, "comm", "BODY", "what carries the gradients",
              one_of({"auto", "self", "mpi", "nccl"})),
       OPTION(run.timeout, "timeout", "SECONDS", "that a collective may take", above(0)),
-      OPTION(evaluate.checkpoint, "checkpoint", "PATH", "a checkpoint or a run directory", any()),
-      OPTION(evaluate.split, "split", "SPLIT", "images to evaluate on",
-             one_of({"test", "val", "train"})),
+      OPTION(evaluate.checkpoint, "checkpoint", "PATH",
+             "a checkpoint, a run directory (its newest one), or a state dict that torch.save "
+             "wrote, of the network that --config or --layers tells",
+             any()),
+      OPTION(evaluate.split, "split", "SPLIT", "which images", one_of({"test", "val", "train"})),
+      OPTION(evaluate.json, "json", "", "print JSON", any()),
+      OPTION(evaluate.contact_sheet, "contact-sheet", "FILE",
+             "write the first images of each class to this PNG file", any()),
   };
 }
 
@@ -169,7 +177,7 @@ const std::vector<Section>& sections() {
       {"schedule", "Schedule"},
       {"train", "Training"},
       {"run", "Run"},
-      {"evaluate", "Evaluate"},
+      {"evaluate", "Evaluate, predict, inspect"},
   };
   return all;
 }

@@ -57,20 +57,20 @@ Checkpoint take_checkpoint(const TrainState& state, const std::string& recipe,
   return checkpoint;
 }
 
-void restore_weights(const Checkpoint& checkpoint, const std::string& file,
+void restore_weights(const NamedTensors& weights, const std::string& file,
                      torch::nn::Module& network) {
   torch::NoGradGuard no_grad;
   NamedTensors wanted;
   for (const auto& item : network.named_parameters()) wanted[item.key()] = item.value();
   for (const auto& item : network.named_buffers()) wanted[item.key()] = item.value();
-  for (const auto& [name, tensor] : wanted) copy_named(checkpoint.model, name, file, tensor);
-  refuse_superfluous(checkpoint.model, wanted, file);
+  for (const auto& [name, tensor] : wanted) copy_named(weights, name, file, tensor);
+  refuse_superfluous(weights, wanted, file);
 }
 
 void restore(const Checkpoint& checkpoint, const std::string& file, const std::string& optimizer,
              TrainState& state) {
   torch::NoGradGuard no_grad;
-  restore_weights(checkpoint, file, *state.network);
+  restore_weights(checkpoint.model, file, *state.network);
   if (checkpoint.optimizer != optimizer) {
     throw Error(ExitCode::kCheckpoint, file, "the state of " + checkpoint.optimizer,
                 "the state of the recipe's optimizer, " + optimizer);

@@ -11,6 +11,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "train/state.h"
 
@@ -34,12 +35,14 @@ Checkpoint take_checkpoint(const TrainState& state, const std::string& recipe,
 // `file` is for messages.
 void restore(const Checkpoint& checkpoint, const std::string& file, const std::string& optimizer,
              TrainState& state);
-// The weights alone, for evaluation; `network` may be on any device.
-void restore_weights(const Checkpoint& checkpoint, const std::string& file,
+// The weights alone; `network` may be on any device.
+void restore_weights(const NamedTensors& weights, const std::string& file,
                      torch::nn::Module& network);
 
 // The bytes of the file, trailer included.
 std::string serialize(const Checkpoint& checkpoint);
+// Whether the trailer is there, sound or not.
+bool is_checkpoint(std::string_view bytes);
 // Error(kCheckpoint) for bytes that are cut off, altered, of a newer format, or no checkpoint.
 Checkpoint deserialize(const std::string& bytes, const std::string& file);
 

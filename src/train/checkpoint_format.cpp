@@ -62,11 +62,15 @@ IValue pickled(const Checkpoint& checkpoint) {
   return all;
 }
 
+size_t trailer_of(std::string_view bytes) {
+  return bytes.size() < kTrailerBytes ? 0 : bytes.size() - kTrailerBytes;
+}
+
 // The archive without its trailer, once the hash agrees.
 std::string_view verified(const std::string& bytes, const std::string& file) {
   const std::string_view all = bytes;
-  const size_t end = all.size() < kTrailerBytes ? 0 : all.size() - kTrailerBytes;
-  if (all.substr(end, kTrailerText.size()) != kTrailerText) {
+  const size_t end = trailer_of(all);
+  if (!is_checkpoint(all)) {
     throw Error(ExitCode::kCheckpoint, file,
                 fmt::format("{} bytes without a closing hash", all.size()),
                 "a whole checkpoint (is it cut off?)");
@@ -138,6 +142,10 @@ std::string serialize(const Checkpoint& checkpoint) {
   const std::string hash = hash_of(bytes);
   bytes.append(kTrailerText).append(hash).append("\n");
   return bytes;
+}
+
+bool is_checkpoint(std::string_view bytes) {
+  return bytes.substr(trailer_of(bytes), kTrailerText.size()) == kTrailerText;
 }
 
 Checkpoint deserialize(const std::string& bytes, const std::string& file) {

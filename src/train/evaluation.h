@@ -1,15 +1,7 @@
-// Loss and accuracy over a whole split: sums and counts, divided once. No sample is padded or
-// dropped. The split is cut into fixed blocks, and blocks are added in one order, so that the
-// result is the same bits whichever ranks computed them.
+// Loss and accuracy over a whole split: sums and counts, divided once.
 #pragma once
 
-#include <memory>
-#include <string>
-
-#include "comm/communicator.h"
-#include "data/batches.h"
-#include "model/network.h"
-#include "train/precision.h"
+#include "train/predictions.h"
 
 namespace cifar {
 
@@ -23,9 +15,10 @@ struct EvaluationResult {
   }
 };
 
-// `samples` samples of the order of `batches`. `how`: "sharded", the blocks are divided over the
-// ranks; "rank0", rank 0 computes them all while the others wait. Every rank calls it and gets the
-// result.
+// Adds in the order of the predictions, so that the bits depend on nothing else.
+EvaluationResult summary_of(const std::vector<Prediction>& predictions);
+
+// The summary of what predict() finds.
 EvaluationResult evaluate(Network& network, Batches& batches, int64_t samples,
                           const std::string& how, const Precision& precision, Communicator& comm);
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <iterator>
 #include <stdexcept>
 #include <utility>
@@ -62,6 +61,11 @@ PickleReader::Tuple PickleReader::pop_to_mark() {
   return values;
 }
 
+void PickleReader::push_tuple(Tuple values) {
+  tuples_.push_back(std::move(values));
+  stack_.emplace_back(TupleId{tuples_.size() - 1});
+}
+
 const PickleReader::Dict& PickleReader::read() {
   pickle_ = records_.contains("data.pkl") ? records_.at("data.pkl") : std::string_view();
   for (;;) {
@@ -73,16 +77,19 @@ const PickleReader::Dict& PickleReader::read() {
 }
 
 void PickleReader::run(uint8_t opcode) {
-  if (!run_atom(opcode) && !run_structure(opcode)) {
+  if (!run_atom(opcode) && !run_tuple(opcode) && !run_structure(opcode)) {
     refuse(fmt::format("opcode {:#04x}", opcode));
   }
 }
 
-// Numbers and texts; false for another opcode.
+// Numbers, texts and None; false for another opcode.
 bool PickleReader::run_atom(uint8_t opcode) {
   switch (opcode) {
     case 0x80:  // PROTO
       if (number(1) != 2) refuse("another protocol than 2");
+      return true;
+    case 'N':  // NONE
+      stack_.emplace_back(None{});
       return true;
     case 0x88:  // NEWTRUE
     case 0x89:  // NEWFALSE
@@ -115,25 +122,57 @@ bool PickleReader::run_atom(uint8_t opcode) {
   }
 }
 
-bool PickleReader::run_structure(uint8_t opcode) {
+// Tuples, and lists, which are kept alike.
+bool PickleReader::run_tuple(uint8_t opcode) {
   switch (opcode) {
     case '(':  // MARK
       stack_.emplace_back(Mark{});
       return true;
     case 't':  // TUPLE
-      tuples_.push_back(pop_to_mark());
-      stack_.emplace_back(TupleId{tuples_.size() - 1});
+      push_tuple(pop_to_mark());
       return true;
     case ')':  // EMPTY_TUPLE
-      tuples_.emplace_back();
-      stack_.emplace_back(TupleId{tuples_.size() - 1});
+    case ']':  // EMPTY_LIST
+      push_tuple({});
       return true;
+    case 0x85:    // TUPLE1
+    case 0x86:    // TUPLE2
+    case 0x87: {  // TUPLE3
+      Tuple values(opcode - 0x84);
+      for (auto value = values.rbegin(); value != values.rend(); ++value) *value = pop();
+      push_tuple(std::move(values));
+      return true;
+    }
+    case 'a':  // APPEND
+      append({pop()});
+      return true;
+    case 'e':  // APPENDS
+      append(pop_to_mark());
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool PickleReader::run_structure(uint8_t opcode) {
+  switch (opcode) {
     case '}':  // EMPTY_DICT
       dicts_.emplace_back();
       stack_.emplace_back(DictId{dicts_.size() - 1});
       return true;
+    case 's': {  // SETITEM
+      Value value = pop();
+      set_items({pop(), std::move(value)});
+      return true;
+    }
     case 'u':  // SETITEMS
-      set_items();
+      set_items(pop_to_mark());
+      return true;
+    case 0x81:  // NEWOBJ
+      pop();
+      refuse("an object of " + as<Global>(pop(), "a class").name.substr(0, 80));
+    case 'b':  // BUILD: attributes, such as the _metadata of a state dict
+      pop();
       return true;
     case 'q':  // BINPUT
     case 'r':  // LONG_BINPUT
@@ -166,74 +205,20 @@ void PickleReader::get_memo(uint64_t index) {
   stack_.push_back(memo_[index]);
 }
 
-void PickleReader::set_items() {
-  Tuple items = pop_to_mark();
+void PickleReader::set_items(Tuple items) {
   if (stack_.empty() || items.size() % 2 != 0) refuse("half an item");
   Dict& dict = dicts_[as<DictId>(stack_.back(), "a dict").index];
   for (size_t i = 0; i < items.size(); i += 2) {
-    dict[as<std::string>(items[i], "a key")] = std::move(items[i + 1]);
+    const auto* number = std::get_if<int64_t>(&items[i]);
+    dict[number ? std::to_string(*number) : as<std::string>(items[i], "a key")] =
+        std::move(items[i + 1]);
   }
 }
 
-// ('storage', torch.FloatStorage, '0', 'cpu', 16), the last being the number of elements.
-void PickleReader::load_storage() {
-  const Tuple& tuple = tuples_[as<TupleId>(pop(), "a storage").index];
-  if (tuple.size() != 5 || as<std::string>(tuple[0], "a storage") != "storage" ||
-      as<Global>(tuple[1], "a storage").name != "torch FloatStorage") {
-    refuse("a storage that is not float32");
-  }
-  const auto record = records_.find("data/" + as<std::string>(tuple[2], "a storage"));
-  if (record == records_.end()) refuse("a tensor without its record");
-  if (record->second.size() / sizeof(float) !=
-      static_cast<uint64_t>(as<int64_t>(tuple[4], "a storage"))) {
-    refuse("a storage of another size than its record");
-  }
-  stack_.emplace_back(Storage{record->second});
-}
-
-void PickleReader::reduce() {
-  const Value arguments = pop(), callee = pop();
-  const Tuple& tuple = tuples_[as<TupleId>(arguments, "arguments").index];
-  const std::string& name = as<Global>(callee, "a callee").name;
-  if (name == "torch._utils _rebuild_tensor_v2") {
-    stack_.emplace_back(rebuild_tensor(tuple));
-  } else if (name == "collections OrderedDict" && tuple.empty()) {
-    dicts_.emplace_back();
-    stack_.emplace_back(DictId{dicts_.size() - 1});
-  } else {
-    refuse("a call of " + name.substr(0, 80));
-  }
-}
-
-std::vector<int64_t> PickleReader::integers(const Value& tuple) const {
-  std::vector<int64_t> integers;
-  for (const Value& value : tuples_[as<TupleId>(tuple, "a shape").index]) {
-    integers.push_back(as<int64_t>(value, "a shape"));
-  }
-  return integers;
-}
-
-// (storage, offset, size, stride, requires_grad, hooks)
-torch::Tensor PickleReader::rebuild_tensor(const Tuple& arguments) const {
-  if (arguments.size() != 6) refuse("a tensor of another kind");
-  const std::string_view bytes = as<Storage>(arguments[0], "a tensor").bytes;
-  const auto elements = static_cast<int64_t>(bytes.size() / sizeof(float));
-  const int64_t offset = as<int64_t>(arguments[1], "an offset");
-  const std::vector<int64_t> sizes = integers(arguments[2]), strides = integers(arguments[3]);
-  int64_t last = offset, count = 1;  // the highest index that is used; numbers in the tensor
-  bool fits = sizes.size() == strides.size() && offset >= 0 && offset < elements;
-  for (size_t i = 0; fits && i < sizes.size(); ++i) {
-    fits = sizes[i] > 0 && sizes[i] <= elements / count && strides[i] >= 0 &&
-           strides[i] <= elements / std::max<int64_t>(1, sizes[i] - 1);
-    if (!fits) break;
-    count *= sizes[i];
-    last += (sizes[i] - 1) * strides[i];
-    fits = last < elements;
-  }
-  if (!fits) refuse("a tensor that reaches beyond its record");
-  const torch::Tensor all = torch::empty({elements});
-  std::memcpy(all.mutable_data_ptr(), bytes.data(), all.nbytes());
-  return all.as_strided(sizes, strides, offset).contiguous();
+void PickleReader::append(Tuple items) {
+  if (stack_.empty()) refuse("too few values");
+  Tuple& list = tuples_[as<TupleId>(stack_.back(), "a list").index];
+  std::ranges::move(items, std::back_inserter(list));
 }
 
 }  // namespace cifar

@@ -1,8 +1,8 @@
-// Reads the pickle of a checkpoint: the part of Python's pickle protocol 2 that serialize() writes
-// (opcodes as in CPython's Lib/pickletools.py), instead of LibTorch's reader, which trusts the
-// sizes it finds. A pickle can name no function but the one that rebuilds a tensor, tensors are
-// float32, and whatever the bytes are, nothing beyond them is read and nothing is allocated by a
-// size that they claim: std::runtime_error says what is wrong.
+// Reads the pickle of a checkpoint: the part of Python's pickle protocol 2 that serialize() writes,
+// and torch.save of state dicts (opcodes as in CPython's Lib/pickletools.py), instead of LibTorch's
+// reader, which trusts the sizes it finds. A pickle can name no function but those that rebuild a
+// tensor, a parameter or an OrderedDict, and whatever the bytes are, nothing beyond them is read
+// and nothing is allocated by a size that they claim: std::runtime_error says what is wrong.
 #pragma once
 
 #include <torch/types.h>
@@ -21,26 +21,29 @@ namespace cifar {
 class PickleReader {
  public:
   struct Mark {};
+  struct None {};
   struct Global {
     std::string name;  // "torch FloatStorage"
   };
   struct Storage {
     std::string_view bytes;
+    torch::ScalarType type;
+    int64_t elements;
   };
-  struct TupleId {
+  struct TupleId {  // or a list
     size_t index;
   };
   struct DictId {
     size_t index;
   };
-  using Value = std::variant<Mark, bool, int64_t, double, std::string, Global, Storage, TupleId,
-                             DictId, torch::Tensor>;
+  using Value = std::variant<Mark, None, bool, int64_t, double, std::string, Global, Storage,
+                             TupleId, DictId, torch::Tensor>;
   using Dict = std::map<std::string, Value>;
 
   // Tensors lie in the records "data/0", "data/1", ...
   explicit PickleReader(const ZipRecords& records) : records_(records) {}
 
-  // The dict that the record "data.pkl" holds.
+  // The dict that the record "data.pkl" holds. Keys that are integers become texts.
   const Dict& read();
 
   // The value of a key as a T (bool, int64_t, double, std::string, torch::Tensor).
@@ -50,6 +53,10 @@ class PickleReader {
   }
   const Dict& get_dict(const Dict& dict, const std::string& key) const {
     return dicts_[as<DictId>(at(dict, key), key).index];
+  }
+  static bool has_dict(const Dict& dict, const std::string& key) {
+    const auto found = dict.find(key);
+    return found != dict.end() && std::holds_alternative<DictId>(found->second);
   }
 
  private:
@@ -69,12 +76,15 @@ class PickleReader {
   std::string line();
   Value pop();
   Tuple pop_to_mark();
+  void push_tuple(Tuple values);
   void run(uint8_t opcode);
   bool run_atom(uint8_t opcode);
+  bool run_tuple(uint8_t opcode);
   bool run_structure(uint8_t opcode);
   void put(uint64_t index);
   void get_memo(uint64_t index);
-  void set_items();
+  void set_items(Tuple items);
+  void append(Tuple items);
   void load_storage();
   void reduce();
   torch::Tensor rebuild_tensor(const Tuple& arguments) const;

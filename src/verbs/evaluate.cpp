@@ -1,63 +1,82 @@
 #include <fmt/format.h>
 
-#include <numeric>
+#include <nlohmann/json.hpp>
 
-#include "data/split.h"
 #include "train/evaluation.h"
-#include "train/run_directory.h"
 #include "verbs/setup.h"
+#include "verbs/trained.h"
 
 namespace cifar {
 namespace {
 
-struct Samples {
-  ImageSet images;
-  std::vector<int32_t> order;
-};
+using Json = nlohmann::ordered_json;
 
-Samples samples_of(const Dataset& dataset, const Config& config) {
-  if (config.evaluate.split == "test") {
-    std::vector<int32_t> all(dataset.test.size());
-    std::iota(all.begin(), all.end(), 0);
-    return {dataset.test, all};
+void print_table(const Confusion& confusion, const Log& log) {
+  log.line(fmt::format("{:<12}{:>8}{:>10}{:>10}  {}", "class", "images", "correct", "accuracy",
+                       "most often taken for"));
+  for (int64_t label = 0; label < kClasses; ++label) {
+    const int64_t mistake = confusion.most_frequent_mistake(label);
+    std::string line = fmt::format(
+        "{:<12}{:>8}{:>10}{:>10}", kClassNames[label], confusion.samples(label),
+        confusion.right(label),
+        confusion.samples(label) == 0 ? "-" : fmt::format("{:.4f}", confusion.accuracy(label)));
+    if (mistake >= 0) {
+      line += fmt::format("  {} ({})", kClassNames[mistake], confusion.counts[label][mistake]);
+    }
+    log.line(line);
   }
-  const Split split = split_train(dataset.train.size(), config.data.validation_size,
-                                  static_cast<uint64_t>(config.data.split_seed));
-  return {dataset.train, config.evaluate.split == "val" ? split.val : split.train};
+}
+
+Json json_of(const Trained& trained, const EvaluationResult& result, const Confusion& confusion) {
+  Json json = {{"checkpoint", trained.file},
+               {"step", trained.checkpoint ? Json(trained.checkpoint->position.step) : Json()},
+               {"split", trained.config.evaluate.split},
+               {"samples", result.samples},
+               {"loss", result.loss},
+               {"correct", result.correct},
+               {"accuracy", result.accuracy()}};
+  for (int64_t label = 0; label < kClasses; ++label) {
+    const int64_t samples = confusion.samples(label);
+    json["classes"].push_back({{"class", kClassNames[label]},
+                               {"samples", samples},
+                               {"correct", confusion.right(label)},
+                               {"accuracy", samples ? Json(confusion.accuracy(label)) : Json()}});
+  }
+  json["confusion"] = confusion.counts;  // a row a class, a column an answer
+  return json;
 }
 
 }  // namespace
 
 ExitCode evaluate(const Invocation& invocation) {
-  const std::string& where = invocation.line.config.evaluate.checkpoint;
-  if (where.empty()) {
-    throw Error(ExitCode::kUsage, "evaluate", "no checkpoint",
-                "--checkpoint FILE or run directory");
-  }
-  // Every rank reads it, so the file must be visible on every host.
-  const FoundCheckpoint found = find_checkpoint(where, invocation.log);
-  const Config config =
-      parse_command_line(invocation.argc, invocation.argv, {found.checkpoint.recipe, found.file})
-          .config;
+  // Every rank reads the file, so it must be visible on every host.
+  const Trained trained = load_trained(invocation);
+  const Config& config = trained.config;
   const DeviceChoice device = choose_device(config.run.device, config.run.comm, invocation.world);
   set_threads(invocation.line.config.train, device, invocation.world);
-  const Samples samples = samples_of(open_dataset(config.data), config);
+  const Samples samples = open_split(config.data, config.evaluate.split);
   const auto comm = make_communicator(device.comm, invocation.world, config.run.timeout);
   const Precision precision(config.train.precision, device.device);
   precision.apply(/*deterministic=*/true);
-  const auto network = make_network(config);
-  network->to(device.device);
-  restore_weights(found.checkpoint, found.file, *network);
+  trained.network->to(device.device);
 
-  const auto count = static_cast<int64_t>(samples.order.size());
   Batches batches(std::make_shared<ResidentSet>(samples.images, device.device), config.augmentation,
                   false, 0);
   batches.set_order(samples.order, 0);
-  const auto result = evaluate(*network, batches, count, config.train.validation, precision, *comm);
-  invocation.log.line(fmt::format("{}: step {}", found.file, found.checkpoint.position.step));
-  invocation.log.line(fmt::format("{} loss {:.4f}, accuracy {:.4f} ({} of {} images)",
-                                  config.evaluate.split, result.loss, result.accuracy(),
-                                  result.correct, result.samples));
+  const auto predictions =
+      predict(*trained.network, batches, static_cast<int64_t>(samples.order.size()),
+              config.train.validation, precision, *comm);
+  const EvaluationResult result = summary_of(predictions);
+  const Confusion confusion(predictions);
+  const Log& log = invocation.log;
+  if (config.evaluate.json) {
+    log.line(json_text(json_of(trained, result, confusion)));
+    return ExitCode::kDone;
+  }
+  log.line(title_of(trained));
+  print_table(confusion, log);
+  log.line(fmt::format("{} loss {:.4f}, accuracy {:.4f} ({} of {} images)", config.evaluate.split,
+                       result.loss, result.accuracy(), result.correct, result.samples));
   return ExitCode::kDone;
 }
 

@@ -1,11 +1,21 @@
-#include "train/state.h"
-#include "verbs/verbs.h"
+#include "verbs/inspect.h"
+
+#include <algorithm>
 
 namespace cifar {
 
-// Prints the layer table of a recipe; a wrong layer list is refused as in training.
+// A wrong layer list is refused as in training.
 ExitCode inspect(const Invocation& invocation) {
-  const Config& config = invocation.line.config;
+  const CommandLine& line = invocation.line;
+  const Config& config = line.config;
+  if (!config.evaluate.checkpoint.empty()) return inspect_checkpoint(invocation);
+  // CIFAR10_DIR of the environment alone does not ask for the data set.
+  if (std::ranges::count(line.flags, "data") > 0 || !config.evaluate.contact_sheet.empty()) {
+    return inspect_data(invocation);
+  }
+  if (config.evaluate.json) {
+    throw Error(ExitCode::kUsage, "--json", "the table of a recipe", "--data or --checkpoint");
+  }
   invocation.log.line("recipe " + config.recipe);
   std::string table = make_network(config)->table();
   table.pop_back();  // line() ends the line

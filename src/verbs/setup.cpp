@@ -2,6 +2,9 @@
 
 #include <ATen/Parallel.h>
 
+#include <numeric>
+
+#include "data/split.h"
 #include "data/synthetic.h"
 
 namespace cifar {
@@ -12,6 +15,25 @@ Dataset open_dataset(const DataConfig& config) {
                 "--data DIR (launch/fetch-cifar10 DIR gets one), or --data synthetic");
   }
   return config.path == "synthetic" ? make_synthetic() : open_cifar10(config.path);
+}
+
+Samples samples_of(const Dataset& dataset, const DataConfig& config, const std::string& split) {
+  if (split == "test") {
+    std::vector<int32_t> all(dataset.test.size());
+    std::iota(all.begin(), all.end(), 0);
+    return {dataset.test, all};
+  }
+  const Split parts = split_train(dataset.train.size(), config.validation_size,
+                                  static_cast<uint64_t>(config.split_seed));
+  return {dataset.train, split == "val" ? parts.val : parts.train};
+}
+
+Samples open_split(const DataConfig& config, const std::string& split) {
+  return samples_of(open_dataset(config), config, split);
+}
+
+std::string json_text(const nlohmann::ordered_json& json) {
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 int64_t set_threads(const TrainConfig& config, const DeviceChoice& device, const World& world) {

@@ -1,7 +1,9 @@
-// What training and evaluation set up alike.
+// What the verbs set up and say alike.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "comm/communicator.h"
 #include "comm/device.h"
@@ -13,6 +15,19 @@ namespace cifar {
 
 // The CIFAR-10 folder, or the synthetic images. Error(kData) when no data set is named.
 Dataset open_dataset(const DataConfig& config);
+
+// Images of a data set and which of them, in order.
+struct Samples {
+  ImageSet images;
+  std::vector<int32_t> order;
+};
+
+// `split`: train | val | test.
+Samples samples_of(const Dataset& dataset, const DataConfig& config, const std::string& split);
+Samples open_split(const DataConfig& config, const std::string& split);
+
+// On one line. What is not UTF-8, as file names may be, is replaced.
+std::string json_text(const nlohmann::ordered_json& json);
 
 // How many threads LibTorch uses in this rank from now on: as configured, or the rank's cores; one
 // beside a GPU.

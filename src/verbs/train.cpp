@@ -4,7 +4,9 @@
 #include <memory>
 #include <optional>
 
+#include "base/files.h"
 #include "train/trainer.h"
+#include "train/weights_file.h"
 #include "verbs/setup.h"
 
 namespace cifar {
@@ -53,6 +55,15 @@ void refuse_another_epoch(const Config& before, const Config& now, const FoundCh
   refuse("validation size", before.data.validation_size, now.data.validation_size);
 }
 
+// The same command may be given again to go on, as launch/local --restarts does.
+void refuse_other_beginning(const Config& before, const Config& now, const std::string& file) {
+  const auto text = [](const std::string& init) { return init.empty() ? "none" : init; };
+  if (now.train.init_from == before.train.init_from) return;
+  throw Error(ExitCode::kUsage, "--init-from " + now.train.init_from,
+              "the run that goes on from " + file + " has begun already",
+              "the weights it began with (" + text(before.train.init_from) + "), or a new run");
+}
+
 // Rank 0 reads the checkpoint and hands its recipe to all, over which the flags are laid again.
 Config resolve(const Invocation& invocation, const std::optional<FoundCheckpoint>& found) {
   BaseRecipe base;
@@ -64,7 +75,10 @@ Config resolve(const Invocation& invocation, const std::optional<FoundCheckpoint
   const bool goes_on = !base.text.empty();
   resolve_ranks(config.train, invocation.world.size(),
                 goes_on ? before.train.shards : invocation.world.size());
-  if (found) refuse_another_epoch(before, config, *found);
+  if (found) {
+    refuse_another_epoch(before, config, *found);
+    refuse_other_beginning(before, config, found->file);
+  }
   if (found && config.run.directory.empty()) config.run.directory = directory_of(found->file);
   return config;
 }
@@ -118,7 +132,12 @@ ExitCode train(const Invocation& invocation) {
   const Dataset dataset = open_dataset(config.data);
   const auto comm = make_communicator(device.comm, world, config.run.timeout);
   TrainState state(config, device.device);
-  if (found) restore(found->checkpoint, found->file, config.optimizer.name, state);
+  if (found) {
+    restore(found->checkpoint, found->file, config.optimizer.name, state);
+  } else if (world.rank() == 0 && !config.train.init_from.empty()) {
+    const std::string& file = config.train.init_from;
+    restore_weights(weights_of(read_file(file, ExitCode::kCheckpoint), file), file, *state.network);
+  }
   broadcast(state, *comm);
 
   // Outlives the trainer, which on an error may still be writing a checkpoint into it.
@@ -126,6 +145,9 @@ ExitCode train(const Invocation& invocation) {
   Trainer trainer(config, dataset, state, *comm, invocation.signals, log);
   announce(config, dataset, device, *comm, log);
   directory = open_directory(config, *comm, found, log);
+  if (state.position.step == 0 && !config.train.init_from.empty()) {
+    log.line("weights to begin with from " + config.train.init_from);
+  }
   if (state.position.step > 0) log.line(fmt::format("resumed at step {}", state.position.step));
 
   invocation.signals.hold();

@@ -1,5 +1,7 @@
 """Validation and test against PyTorch in Python, over an epoch of a network that has to behave
 otherwise than in training: batch-norm by running statistics, dropout off."""
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -38,6 +40,8 @@ class Expected:
         with torch.no_grad():
             logits = model.eval()(reference.to_input(images))
         self.samples = len(labels)
+        self.confusion = torch.zeros(10, 10, dtype=torch.int64)
+        self.confusion.index_put_((labels, logits.argmax(1)), torch.tensor(1), accumulate=True)
         self.loss = nn.functional.cross_entropy(logits.double(), labels).item()
         self.right = (logits.argmax(1) == labels).sum().item()
         first, second = logits.topk(2).values.T
@@ -81,6 +85,35 @@ def test_evaluate_finds_what_training_found(runs, split, ranks):
     samples = {"test": 10000, "val": 5000}[split]
     assert result.lines[-1] == (f"{split} loss {loss:.4f}, accuracy {accuracy:.4f} "
                                 f"({accuracy * samples:.0f} of {samples} images)")
+
+
+CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+
+
+@pytest.mark.parametrize("split, ranks", [("test", 1), ("val", 2)])
+def test_evaluate_by_class(runs, expected, split, ranks):
+    """JSON and table against PyTorch; an image whose two best are level may be counted either way."""
+    flags = ["--checkpoint", runs / "sharded", "--split", split, "--device", "cpu", "--threads", 1]
+    result = run("evaluate", "--json", *flags, ranks=ranks)
+    assert result.code == 0, result.err
+    found, want = json.loads(result.out), expected[split]
+    want.assert_equal(found["loss"], found["accuracy"])
+    confusion = torch.tensor(found["confusion"])
+    assert (confusion - want.confusion).abs().sum() <= 2 * want.ties
+    assert found["samples"] == want.samples
+    assert (found["step"], found["split"]) == (10, split)
+    for i, row in enumerate(found["classes"]):
+        assert row == {"class": CLASSES[i], "samples": confusion[i].sum().item(),
+                       "correct": confusion[i, i].item(),
+                       "accuracy": (confusion[i, i] / confusion[i].sum().double()).item()}
+    table = run("evaluate", *flags, ranks=ranks).lines
+    for i, line in enumerate(table[2:12]):
+        mistakes = confusion[i].clone()
+        mistakes[i] = 0
+        row = found["classes"][i]
+        assert line.split() == [row["class"], str(row["samples"]), str(row["correct"]),
+                                f"{row['accuracy']:.4f}", CLASSES[mistakes.argmax()],
+                                f"({mistakes.max()})"]
 
 
 def test_evaluate_takes_the_newest_checkpoint_of_a_run(runs):

@@ -19,7 +19,8 @@ ALLOWED = {
     "train": HIGH, "report": HIGH | {"train"}, "verbs": HIGH | {"train", "report"},
 }
 # The header -> the one folder that may include it.
-RESERVED = {"mpi.h": "comm", "nccl.h": "comm", "cxxopts.hpp": "config", "toml++/toml.h": "config"}
+RESERVED = {"mpi.h": "comm", "nccl.h": "comm", "cxxopts.hpp": "config", "toml++/toml.h": "config",
+            "png.h": "base", "jpeglib.h": "base"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)
 
 

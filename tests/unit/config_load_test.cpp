@@ -164,13 +164,21 @@ TEST_F(Load, TakesTheDataFolderFromTheEnvironmentLast) {
 }
 
 TEST_F(Load, KnowsItsVerbs) {
-  for (const char* verb : {"train", "evaluate", "inspect", "doctor"}) {
+  for (const char* verb : {"train", "evaluate", "predict", "inspect", "doctor"}) {
     EXPECT_EQ(parse({verb, "--seed", "1"}).verb, verb);
   }
   EXPECT_TRUE(parse({"--help"}).help);
   EXPECT_TRUE(parse({"evaluate", "-h"}).help);
   EXPECT_TRUE(parse({"--version"}).version);
   EXPECT_TRUE(parse({"--help", "--config", "/nowhere"}).help);
+}
+
+TEST_F(Load, PredictTakesPictures) {
+  const CommandLine line = parse({"predict", "a.png", "--json", "b.png", "--threads", "1"});
+  EXPECT_EQ(line.arguments, (std::vector<std::string>{"a.png", "b.png"}));
+  EXPECT_EQ(line.flags, (std::vector<std::string>{"json", "threads"}));
+  EXPECT_TRUE(line.config.evaluate.json);
+  EXPECT_EQ(line.config.recipe, "article");
 }
 
 TEST_F(Load, InspectTakesARecipeFile) {
@@ -245,8 +253,8 @@ TEST_F(Load, RefusesBadFlags) {
        "--batch_size: unknown flag; expected a flag of --help, perhaps --batch-size"},
       {{"-x"}, "-x: unknown flag; expected a flag of --help, perhaps --std"},
       {{"trian"},
-       "trian: unknown verb; expected train, evaluate, inspect or doctor, perhaps train"},
-      {{""}, ": unknown verb; expected train, evaluate, inspect or doctor, perhaps train"},
+       "trian: unknown verb; expected train, evaluate, predict, inspect or doctor, perhaps train"},
+      {{""}, ": unknown verb; expected train, evaluate, predict, inspect or doctor, perhaps train"},
       {{"--batch-size", "-3"}, "--batch-size: -3; expected an integer of at least 1"},
       {{"--epochs", "0"}, "--epochs: 0; expected an integer of at least 1"},
       {{"--epochs", "2.5"}, "--epochs: 2.5; expected an integer of at least 1"},

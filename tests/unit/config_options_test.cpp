@@ -1,6 +1,7 @@
 // The table of options against the names that DESIGN.md promises to scripts, and the help text.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -9,6 +10,7 @@
 #include "config/load.h"
 #include "config/options.h"
 #include "config/values.h"
+#include "config/verbs.h"
 
 namespace cifar {
 namespace {
@@ -99,8 +101,41 @@ TEST(Options, SayWhatTheyExpect) {
 }
 
 TEST(Help, FitsEightyColumns) {
-  std::istringstream text(help_text());
-  for (std::string line; std::getline(text, line);) EXPECT_LE(line.size(), 80u) << line;
+  std::vector<std::string> texts = {help_text()};
+  for (const Verb& verb : verbs()) texts.push_back(help_text(verb.name));
+  for (const std::string& all : texts) {
+    std::istringstream text(all);
+    for (std::string line; std::getline(text, line);) EXPECT_LE(line.size(), 80u) << line;
+  }
+}
+
+TEST(Help, OfAVerbShowsWhatItHeeds) {
+  for (const Verb& verb : verbs()) {
+    const std::string text = help_text(verb.name);
+    EXPECT_TRUE(text.starts_with("usage: cifar-ddp " + verb.name + " ")) << text;
+    for (const Option& option : options()) {
+      const bool shown =
+          text.find("\n  --" + option.flag + " " + option.value_name) != std::string::npos;
+      EXPECT_EQ(shown, verb.heeds(option)) << verb.name << " " << option.flag;
+    }
+  }
+}
+
+TEST(Verbs, NameSectionsAndKeysThatAreThere) {
+  for (const Verb& verb : verbs()) {
+    for (const std::string& entry : verb.options) {
+      const bool is_section = std::ranges::count(sections(), entry, &Section::name) == 1;
+      EXPECT_TRUE(is_section || std::ranges::count(options(), entry, &Option::key) == 1)
+          << verb.name << " " << entry;
+    }
+  }
+}
+
+TEST(Verbs, HeedEveryOptionSomewhere) {
+  for (const Option& option : options()) {
+    EXPECT_TRUE(std::ranges::any_of(verbs(), [&](const Verb& it) { return it.heeds(option); }))
+        << option.key;
+  }
 }
 
 TEST(Help, ShowsEveryFlagAndSection) {

@@ -96,7 +96,7 @@ TEST(Checkpoint, TheSameStateGivesTheSameBytes) {
 TEST(Checkpoint, RestoresTheWeightsAlone) {
   const TrainState before = trained();
   const auto network = make_network(config_with("adam", 43));
-  restore_weights(take_checkpoint(before, "", "adam"), "file", *network);
+  restore_weights(take_checkpoint(before, "", "adam").model, "file", *network);
   EXPECT_EQ(FlatState(*network, torch::kCPU).hash(), before.flat.hash());
 }
 

@@ -1,0 +1,56 @@
+#include "verbs/trained.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <utility>
+
+#include "base/files.h"
+#include "train/weights_file.h"
+
+namespace cifar {
+namespace {
+
+// Python's files are zip archives too, without the trailer.
+bool is_archive(const std::string& bytes) {
+  return bytes.starts_with("PK") && !is_checkpoint(bytes);
+}
+
+Trained from_python(const Invocation& invocation, const std::string& file,
+                    const std::string& bytes) {
+  Trained trained{file, std::nullopt, invocation.line.config, make_network(invocation.line.config)};
+  restore_weights(weights_of(bytes, file), file, *trained.network);
+  return trained;
+}
+
+}  // namespace
+
+Trained load_trained(const Invocation& invocation) {
+  const std::string& where = invocation.line.config.evaluate.checkpoint;
+  if (where.empty()) {
+    throw Error(ExitCode::kUsage, invocation.line.verb, "no checkpoint",
+                "--checkpoint FILE or run directory");
+  }
+  std::error_code error;
+  FoundCheckpoint found;
+  if (std::filesystem::is_directory(where, error)) {
+    found = find_checkpoint(where, invocation.log);
+  } else {
+    const std::string bytes = read_file(where, ExitCode::kCheckpoint);
+    if (is_archive(bytes)) return from_python(invocation, where, bytes);
+    found = {where, deserialize(bytes, where)};
+  }
+  const Config config =
+      parse_command_line(invocation.argc, invocation.argv, {found.checkpoint.recipe, found.file})
+          .config;
+  Trained trained{found.file, std::move(found.checkpoint), config, make_network(config)};
+  restore_weights(trained.checkpoint->model, trained.file, *trained.network);
+  return trained;
+}
+
+std::string title_of(const Trained& trained) {
+  if (!trained.checkpoint) return trained.file + ": a state dict";
+  return fmt::format("{}: step {}", trained.file, trained.checkpoint->position.step);
+}
+
+}  // namespace cifar
