@@ -47,7 +47,7 @@ def test_shellcheck_has_no_complaints():
 
 @pytest.mark.parametrize("recipe, work, copied", [
     ("Dockerfile", r"^RUN (.*)$", r"^COPY (?!--from)(\S+) "),
-    ("cifar-ddp.def", r"^    (\S*launch/setup.*|rm .*|apt.*|pip.*)$", r"^    ([a-zA-Z]\S*) /opt"),
+    ("cifar-ddp.def", r"^    (\S*launch/setup.*|rm .*|apt.*|pip.*)$", r"^    (\S+) /opt/cifar-ddp/\1$"),
 ])
 def test_containers_leave_the_work_to_setup(recipe, work, copied):
     text = (ROOT / "cluster" / "container" / recipe).read_text()
