@@ -42,6 +42,24 @@ def test_shellcheck_has_no_complaints():
     assert result.returncode == 0, result.stdout
 
 
+# --- containers
+
+
+@pytest.mark.parametrize("recipe, work, copied", [
+    ("Dockerfile", r"^RUN (.*)$", r"^COPY (?!--from)(\S+) "),
+    ("cifar-ddp.def", r"^    (\S*launch/setup.*|rm .*|apt.*|pip.*)$", r"^    (\S+) /opt/cifar-ddp/\1$"),
+])
+def test_containers_leave_the_work_to_setup(recipe, work, copied):
+    text = (ROOT / "cluster" / "container" / recipe).read_text()
+    commands = re.findall(work, text, re.MULTILINE)
+    assert len(commands) >= 3
+    assert all(re.fullmatch(r"(\S*launch/setup( --\w+)?)?( && )?(rm -rf /var/lib/apt/lists/\*)?", one)
+               for one in commands), commands
+    sources = re.findall(copied, text, re.MULTILINE)
+    assert {"CMakeLists.txt", "configs", "launch", "src"} <= set(sources)
+    assert all((ROOT / source).exists() for source in sources)
+
+
 # --- setup
 
 
