@@ -77,12 +77,13 @@ struct RunConfig {
   std::string fault;                   // test builds: what is to break, see train/faults.h
 };
 
-// What evaluate, predict and inspect are asked for.
+// What evaluate, predict, report and inspect are asked for.
 struct EvaluateConfig {
   std::string checkpoint;      // a checkpoint file, a run directory or a state dict of Python's
   std::string split = "test";  // test | val | train
   bool json = false;           // instead of text
   std::string contact_sheet;   // the file to write it to; empty: none
+  std::string output;          // the page of a report; empty: in the run's folder
 };
 
 struct Config {

@@ -128,6 +128,10 @@ std::vector<Option> make_options() {
       OPTION(evaluate.json, "json", "", "print JSON", any()),
       OPTION(evaluate.contact_sheet, "contact-sheet", "FILE",
              "write the first images of each class to this PNG file", any()),
+      OPTION(evaluate.output, "output", "FILE",
+             "the page to write; default: report.html in the run's folder, or in the one that the "
+             "runs share",
+             any()),
   };
 }
 
@@ -177,7 +181,7 @@ const std::vector<Section>& sections() {
       {"schedule", "Schedule"},
       {"train", "Training"},
       {"run", "Run"},
-      {"evaluate", "Evaluate, predict, inspect"},
+      {"evaluate", "Evaluate, predict, report, inspect"},
   };
   return all;
 }

@@ -40,6 +40,16 @@ others are answered, and the exit code is 3.
        kAnyNumber,
        {"model", "augmentation.mean", "augmentation.std", "train.threads", "train.precision",
         "train.kernels", "run.device", "evaluate.checkpoint", "evaluate.json"}},
+      {"report",
+       "RUN...",
+       "a page of one run or several",
+       R"(With one run directory: its page, at any time, also while it trains: curves,
+where the time went and, with the newest checkpoint and the data set, what it
+does on the test split. With several, or a folder of them: a page that compares
+them. Prints where the page is.
+)",
+       kAnyNumber,
+       {"data.path", "train.threads", "run.device", "run.comm", "run.timeout", "evaluate.output"}},
       {"inspect",
        "[FILE]",
        "a recipe, data set or checkpoint",

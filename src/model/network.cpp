@@ -122,17 +122,26 @@ torch::Tensor Network::forward(torch::Tensor images, const Pass& pass) {
 std::string Network::table() const {
   std::string text = fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}  {}\n", "", "layer", "output",
                                  "parameters", "multiply-adds", "on the CPU");
-  int64_t parameters = 0, multiply_adds = 0;
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = *layers_[i];
     text += fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}  {}\n", i, texts_[i],
                         layer.output().text(), fmt::group_digits(parameters_of(layer)),
                         fmt::group_digits(layer.multiply_adds()), computed_[i]);
-    parameters += parameters_of(layer);
-    multiply_adds += layer.multiply_adds();
   }
   return text + fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}\n", "", "sum", "",
-                            fmt::group_digits(parameters), fmt::group_digits(multiply_adds));
+                            fmt::group_digits(parameter_count()), fmt::group_digits(multiply_adds()));
+}
+
+int64_t Network::parameter_count() const {
+  int64_t count = 0;
+  for (const auto& layer : layers_) count += parameters_of(*layer);
+  return count;
+}
+
+int64_t Network::multiply_adds() const {
+  int64_t count = 0;
+  for (const auto& layer : layers_) count += layer->multiply_adds();
+  return count;
 }
 
 }  // namespace cifar

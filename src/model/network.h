@@ -46,6 +46,10 @@ class Network : public torch::nn::Module {
   // What forward() runs, in order.
   std::vector<Step>& steps() { return steps_; }
 
+  // Of all layers; multiply-adds for one sample's forward pass.
+  int64_t parameter_count() const;
+  int64_t multiply_adds() const;
+
   // One row a layer: index, text, output shape, parameters, multiply-adds, what computes it on the
   // CPU in float32; then the sums.
   std::string table() const;

@@ -1,6 +1,7 @@
 #include "train/predictions.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include "parallel/shards.h"
@@ -73,6 +74,17 @@ int64_t Confusion::most_frequent_mistake(int64_t label) const {
   wrong[label] = 0;
   const auto most = std::max_element(wrong.begin(), wrong.end());
   return *most == 0 ? -1 : most - wrong.begin();
+}
+
+std::vector<size_t> confident_mistakes(const std::vector<Prediction>& predictions, size_t most) {
+  std::vector<size_t> places;
+  for (size_t i = 0; i < predictions.size(); ++i) {
+    if (!predictions[i].right()) places.push_back(i);
+  }
+  std::ranges::stable_sort(places, std::ranges::greater(),
+                           [&](size_t i) { return predictions[i].probability; });
+  places.resize(std::min(most, places.size()));
+  return places;
 }
 
 }  // namespace cifar

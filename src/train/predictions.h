@@ -44,4 +44,8 @@ struct Confusion {
   std::array<std::array<int64_t, kClasses>, kClasses> counts = {};
 };
 
+// Places of the wrong predictions that have the highest probabilities, the surest first, of equal
+// ones the first; at most `most`.
+std::vector<size_t> confident_mistakes(const std::vector<Prediction>& predictions, size_t most);
+
 }  // namespace cifar

@@ -97,6 +97,10 @@ void RunDirectory::write_config(const std::string& toml) const {
   write_file(path_ + "/config.toml", toml, ExitCode::kCheckpoint);
 }
 
+void RunDirectory::write_facts(const RunFacts& facts) const {
+  write_file(path_ + "/run.json", to_json(facts) + "\n", ExitCode::kCheckpoint);
+}
+
 void RunDirectory::write_checkpoint(const Checkpoint& checkpoint) const {
   const std::string folder = path_ + "/checkpoints";
   const std::string file = fmt::format("{}/step-{:08}.pt", folder, checkpoint.position.step);

@@ -1,6 +1,6 @@
-// The folder of one run, as rank 0 keeps it: config.toml (resolved), metrics.jsonl and
-// checkpoints/step-NNNNNNNN.pt. Checkpoint files appear whole or not at all, and an older one is
-// deleted only when a newer one is on the disk.
+// The folder of one run, as rank 0 keeps it: config.toml (resolved), run.json (RunFacts),
+// metrics.jsonl and checkpoints/step-NNNNNNNN.pt. Checkpoint files appear whole or not at all, and
+// an older one is deleted only when a newer one is on the disk.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "train/checkpoint.h"
+#include "train/run_facts.h"
 
 namespace cifar {
 
@@ -39,6 +40,7 @@ class RunDirectory {
   // earlier one has another history.
   void set_later_checkpoints_aside(int64_t step) const;
   void write_config(const std::string& toml) const;
+  void write_facts(const RunFacts& facts) const;
   // Deletes what exceeds the number to keep, after the new one is safe.
   void write_checkpoint(const Checkpoint& checkpoint) const;
   // Drops the lines of metrics.jsonl that a run with `epochs` whole epochs behind it writes again.

@@ -198,8 +198,9 @@ void Trainer::report(const EpochRecord& epoch) {
 }
 
 void Trainer::test() {
-  const EvaluationResult result = evaluate(*state_.network, test_batches_, test_samples_,
-                                           config_.train.validation, precision_, comm_);
+  test_predictions_ = predict(*state_.network, test_batches_, test_samples_,
+                              config_.train.validation, precision_, comm_);
+  const EvaluationResult result = summary_of(test_predictions_);
   log_.line(fmt::format("test loss {:.4f}, accuracy {:.4f} ({} of {} images)", result.loss,
                         result.accuracy(), result.correct, result.samples));
   record(test_json(state_.position, result));

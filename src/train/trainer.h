@@ -38,6 +38,9 @@ class Trainer {
   // is null on all ranks but 0, and must outlive the trainer, which may still be writing into it.
   ExitCode run(const RunDirectory* directory);
 
+  // What the network said of the test split, once run() has come to its end; else empty.
+  const std::vector<Prediction>& test_predictions() const { return test_predictions_; }
+
  private:
   using Clock = std::chrono::steady_clock;
   enum class Outcome { kEpochDone, kLimitReached, kStopped };
@@ -83,7 +86,8 @@ class Trainer {
   Clock::time_point last_checkpoint_;
   std::string checkpoint_line_;    // to be told once it is on the disk
   double checkpoint_seconds_ = 0;  // that training waited for checkpoints
-  int64_t epoch_samples_ = 0;      // in this process; after a resume fewer than the epoch's
+  std::vector<Prediction> test_predictions_;
+  int64_t epoch_samples_ = 0;  // in this process; after a resume fewer than the epoch's
 };
 
 }  // namespace cifar

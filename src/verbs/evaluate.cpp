@@ -3,7 +3,6 @@
 #include <nlohmann/json.hpp>
 
 #include "train/evaluation.h"
-#include "verbs/setup.h"
 #include "verbs/trained.h"
 
 namespace cifar {
@@ -52,20 +51,8 @@ ExitCode evaluate(const Invocation& invocation) {
   // Every rank reads the file, so it must be visible on every host.
   const Trained trained = load_trained(invocation);
   const Config& config = trained.config;
-  const DeviceChoice device = choose_device(config.run.device, config.run.comm, invocation.world);
-  set_threads(invocation.line.config.train, device, invocation.world);
-  const Samples samples = open_split(config.data, config.evaluate.split);
-  const auto comm = make_communicator(device.comm, invocation.world, config.run.timeout);
-  const Precision precision(config.train.precision, device.device);
-  precision.apply(/*deterministic=*/true);
-  trained.network->to(device.device);
-
-  Batches batches(std::make_shared<ResidentSet>(samples.images, device.device), config.augmentation,
-                  false, 0);
-  batches.set_order(samples.order, 0);
   const auto predictions =
-      predict(*trained.network, batches, static_cast<int64_t>(samples.order.size()),
-              config.train.validation, precision, *comm);
+      predictions_of(trained, open_split(config.data, config.evaluate.split), invocation);
   const EvaluationResult result = summary_of(predictions);
   const Confusion confusion(predictions);
   const Log& log = invocation.log;

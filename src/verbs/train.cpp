@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "train/trainer.h"
 #include "train/weights_file.h"
+#include "verbs/report.h"
 #include "verbs/setup.h"
 
 namespace cifar {
@@ -98,6 +99,23 @@ void announce(const Config& config, const Dataset& dataset, const DeviceChoice& 
                        config.train.precision, train.threads, train.threads == 1 ? "" : "s"));
 }
 
+RunFacts facts_of(const Config& config, const Dataset& dataset, const DeviceChoice& device,
+                  const World& world) {
+  RunFacts facts;
+  facts.recipe = config.recipe;
+  facts.host = world.host();
+  facts.hardware = device.device.is_cuda() ? describe_devices() : cpu_name();
+  facts.hardware = facts.hardware.substr(0, facts.hardware.find('\n'));
+  facts.device = device.device.is_cuda() ? "cuda" : "cpu";
+  facts.ranks = world.size();
+  facts.threads = config.train.threads;
+  describe_data(dataset,
+                split_train(dataset.train.size(), config.data.validation_size,
+                            static_cast<uint64_t>(config.data.split_seed)),
+                facts);
+  return facts;
+}
+
 // Rank 0 prepares the run directory; the others have none. A run that is there already is gone on
 // with, never written over: --resume FILE into the directory of another run is refused.
 std::unique_ptr<RunDirectory> open_directory(const Config& config, const Communicator& comm,
@@ -145,6 +163,7 @@ ExitCode train(const Invocation& invocation) {
   Trainer trainer(config, dataset, state, *comm, invocation.signals, log);
   announce(config, dataset, device, *comm, log);
   directory = open_directory(config, *comm, found, log);
+  if (directory) directory->write_facts(facts_of(config, dataset, device, world));
   if (state.position.step == 0 && !config.train.init_from.empty()) {
     log.line("weights to begin with from " + config.train.init_from);
   }
@@ -155,6 +174,9 @@ ExitCode train(const Invocation& invocation) {
   if (code == ExitCode::kStopped) {
     log.line(fmt::format("stopped at step {}; go on with --run-dir {} --resume auto",
                          state.position.step, directory ? directory->path() : ""));
+  }
+  if (directory) {
+    report_after_training(directory->path(), trainer.test_predictions(), dataset.test, log);
   }
   comm->barrier();  // rank 0 may still be writing: nobody leaves before it is done
   log.line("weights " + state.flat.hash());

@@ -31,6 +31,10 @@ Trained load_trained(const Invocation& invocation) {
     throw Error(ExitCode::kUsage, invocation.line.verb, "no checkpoint",
                 "--checkpoint FILE or run directory");
   }
+  return load_trained(invocation, where);
+}
+
+Trained load_trained(const Invocation& invocation, const std::string& where) {
   std::error_code error;
   FoundCheckpoint found;
   if (std::filesystem::is_directory(where, error)) {
@@ -46,6 +50,22 @@ Trained load_trained(const Invocation& invocation) {
   Trained trained{found.file, std::move(found.checkpoint), config, make_network(config)};
   restore_weights(trained.checkpoint->model, trained.file, *trained.network);
   return trained;
+}
+
+std::vector<Prediction> predictions_of(const Trained& trained, const Samples& samples,
+                                       const Invocation& invocation) {
+  const Config& config = trained.config;
+  const DeviceChoice device = choose_device(config.run.device, config.run.comm, invocation.world);
+  set_threads(invocation.line.config.train, device, invocation.world);
+  const auto comm = make_communicator(device.comm, invocation.world, config.run.timeout);
+  const Precision precision(config.train.precision, device.device);
+  precision.apply(/*deterministic=*/true);
+  trained.network->to(device.device);
+  Batches batches(std::make_shared<ResidentSet>(samples.images, device.device), config.augmentation,
+                  false, 0);
+  batches.set_order(samples.order, 0);
+  return predict(*trained.network, batches, static_cast<int64_t>(samples.order.size()),
+                 config.train.validation, precision, *comm);
 }
 
 std::string title_of(const Trained& trained) {

@@ -15,6 +15,7 @@ namespace cifar {
 ExitCode run_verb(const Invocation& invocation) {
   const std::string& verb = invocation.line.verb;
   if (verb == "evaluate") return evaluate(invocation);
+  if (verb == "report") return report(invocation);
   if (verb == "predict") return predict(invocation);
   if (verb == "inspect") return inspect(invocation);
   if (verb == "doctor") return doctor(invocation);

@@ -21,6 +21,7 @@ struct Invocation {
 
 ExitCode train(const Invocation& invocation);
 ExitCode evaluate(const Invocation& invocation);
+ExitCode report(const Invocation& invocation);
 ExitCode predict(const Invocation& invocation);
 ExitCode inspect(const Invocation& invocation);
 ExitCode doctor(const Invocation& invocation);

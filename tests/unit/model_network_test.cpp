@@ -44,7 +44,10 @@ struct Listed {
 };
 
 TEST(Network, TheArticlesHas113738ParametersAnd10342400MultiplyAdds) {
-  const std::string table = Network(kArticle, kImage, 10, 42).table();
+  const Network network(kArticle, kImage, 10, 42);
+  EXPECT_EQ(network.parameter_count(), 113738);
+  EXPECT_EQ(network.multiply_adds(), 10342400);
+  const std::string table = network.table();
   const std::string last_line = table.substr(table.rfind('\n', table.size() - 2) + 1);
   EXPECT_THAT(last_line, HasSubstr("113,738"));
   EXPECT_THAT(last_line, HasSubstr("10,342,400"));

@@ -55,5 +55,13 @@ TEST(Confusion, CountsByLabelAndGuess) {
   EXPECT_EQ(confusion.most_frequent_mistake(0), -1);
 }
 
+TEST(Confusion, MistakesComeTheSurestFirst) {
+  const std::vector<Prediction> predictions = {
+      {0, 1, 0.5}, {0, 0, 0.99}, {1, 2, 0.9}, {2, 3, 0.5}, {3, 1, 0.7}};
+  EXPECT_EQ(confident_mistakes(predictions, 3), (std::vector<size_t>{2, 4, 0}));
+  EXPECT_EQ(confident_mistakes(predictions, 9), (std::vector<size_t>{2, 4, 0, 3}));
+  EXPECT_TRUE(confident_mistakes({{4, 4, 1}}, 3).empty());
+}
+
 }  // namespace
 }  // namespace cifar

@@ -1,0 +1,40 @@
+// What a run's settings do not say and its report needs: with what it ran, and on which images.
+// Kept as run.json in the run directory, written at each start.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "data/cifar10.h"
+#include "data/split.h"
+
+namespace cifar {
+
+using ClassCounts = std::array<int64_t, kClasses>;
+
+struct RunFacts {
+  std::string recipe;    // its name
+  std::string host;      // of rank 0
+  std::string hardware;  // "AMD EPYC 9V74", or the GPU's name
+  std::string device;    // cpu | cuda
+  int64_t ranks = 1;
+  int64_t threads = 1;  // of each rank
+  std::string data;     // the folder, or "synthetic"
+  bool synthetic = false;
+  std::string data_hash;  // equal for equal images, whatever the folder
+  ClassCounts train = {}, val = {}, test = {};
+};
+
+// The name, the hash (of all labels and every 100th image) and the class counts.
+void describe_data(const Dataset& dataset, const Split& split, RunFacts& facts);
+
+std::string to_json(const RunFacts& facts);
+// None for what is not the JSON of RunFacts.
+std::optional<RunFacts> run_facts_from(const std::string& json);
+
+// "AMD EPYC 9V74 80-Core Processor", or "CPU" where the system does not tell.
+std::string cpu_name();
+
+}  // namespace cifar
