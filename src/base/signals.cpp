@@ -37,9 +37,9 @@ void Signals::watch() {
     int signal = 0;
     sigwait(&set, &signal);
     if (ending_) return;
-    // mpirun repeats SIGUSR1 and SIGTERM to every rank; only an impatient person ends a held
-    // process.
-    const bool again = requested_ && signal != SIGUSR1;
+    // Launchers repeat SIGUSR1 and SIGTERM (Slurm sends them to the ranks and to srun, which passes
+    // them on); only an impatient person ends a held process.
+    const bool again = requested_ && signal == SIGINT;
     if (!held_ || again) std::_Exit(128 + signal);
     requested_ = true;
   }

@@ -1,6 +1,6 @@
 // Ctrl-C, SIGTERM and SIGUSR1, taken by a thread of its own instead of a handler with globals.
 // Until hold() they end the process at once; after it the first one is only noted, so that the step
-// can be finished and a checkpoint written, and a second SIGINT or SIGTERM ends the process.
+// can be finished and a checkpoint written, and a second SIGINT ends the process.
 #pragma once
 
 #include <atomic>

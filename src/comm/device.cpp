@@ -80,6 +80,12 @@ DeviceChoice choose_device(const std::string& device, const std::string& comm, c
   return {torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(index)), body};
 }
 
+std::string visible_devices() {
+  const char* value = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (value == nullptr) return "unset";
+  return *value == '\0' ? "empty" : value;
+}
+
 std::string describe_devices() {
   std::string text;
 #if CIFAR_HAS_CUDA

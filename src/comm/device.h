@@ -20,6 +20,9 @@ struct DeviceChoice {
 // change. Every rank calls it.
 DeviceChoice choose_device(const std::string& device, const std::string& comm, const World& world);
 
+// CUDA_VISIBLE_DEVICES: its value, unset or empty.
+std::string visible_devices();
+
 // One line a visible device: name, memory, UUID; empty on the CPU.
 std::string describe_devices();
 

@@ -14,7 +14,8 @@ int gpu_index(const Seat& seat, int gpus, bool may_share) {
   if (seat.local_size > gpus) {
     throw Error(ExitCode::kUsage, "--device cuda",
                 fmt::format("{} ranks on {} with {} GPUs", seat.local_size, seat.host, gpus),
-                "at most one rank a GPU (mpirun -np, --ntasks-per-node), or --comm mpi to share");
+                "a GPU for each rank (Slurm: --gpus-per-node or --gres=gpu:N as large as "
+                "--ntasks-per-node; mpirun: -np), or --comm mpi to share");
   }
   return seat.local_rank;
 }
@@ -40,7 +41,8 @@ void refuse_duplicates(const std::vector<RankGpu>& ranks) {
     throw Error(
         ExitCode::kUsage, "--device cuda",
         fmt::format("ranks {} and {} have the same GPU of {}", first, rank, ranks[rank].host),
-        "one rank a GPU (mpirun -np, --gpus-per-task=1), or --comm mpi to share");
+        "a GPU for each rank (Slurm: --gpus-per-task=1 under srun, or --gpus-per-node or "
+        "--gres=gpu:N as large as --ntasks-per-node; mpirun: -np), or --comm mpi to share");
   }
 }
 
@@ -60,7 +62,8 @@ void refuse_missing_gpu(bool cuda_build, const char* visible) {
   }
   if (visible != nullptr && *visible == '\0') {
     throw Error(ExitCode::kUsage, "--device cuda", "CUDA_VISIBLE_DEVICES is empty",
-                "GPUs given to the job (--gpus-per-node), or the variable unset");
+                "GPUs given to the job (Slurm: --gpus-per-node, --gpus-per-task or --gres=gpu:N), "
+                "or the variable unset");
   }
   throw Error(ExitCode::kUsage, "--device cuda", "no GPU is visible",
               "a GPU and its driver (see nvidia-smi)");

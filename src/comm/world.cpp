@@ -37,14 +37,15 @@ void refuse_plain_srun() {
               std::string(tasks) + " tasks that know nothing of each other", "srun --mpi=pmix");
 }
 
-// The affinity mask as text, "0,1,": equal masks, equal texts.
-std::string affinity() {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  sched_getaffinity(0, sizeof(mask), &mask);
+// "0-3,8": equal masks, equal texts.
+std::string to_text(const cpu_set_t& mask) {
   std::string text;
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (CPU_ISSET(cpu, &mask)) text += std::to_string(cpu) + ",";
+    if (!CPU_ISSET(cpu, &mask)) continue;
+    const int first = cpu;
+    while (cpu + 1 < CPU_SETSIZE && CPU_ISSET(cpu + 1, &mask)) ++cpu;
+    if (!text.empty()) text += ",";
+    text += first == cpu ? std::to_string(cpu) : fmt::format("{}-{}", first, cpu);
   }
   return text;
 }
@@ -94,8 +95,11 @@ World::World(int* argc, char*** argv) {
   char name[256] = {};
   gethostname(name, sizeof(name) - 1);
   host_ = name;
-  const std::string mask = affinity();
-  cores_ = std::max<int>(1, static_cast<int>(std::count(mask.begin(), mask.end(), ',')));
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  sched_getaffinity(0, sizeof(mask), &mask);
+  cores_ = std::max(1, CPU_COUNT(&mask));
+  cpus_ = to_text(mask);
   if (!started_by_launcher()) {
     refuse_plain_srun();
     return;
@@ -103,7 +107,7 @@ World::World(int* argc, char*** argv) {
   mpi_ = std::make_unique<Mpi>();
   connect(argc, argv);
   hosts_ = gather(host_);
-  const auto masks = gather_over(*this, mpi_->node, local_size_, mask);
+  const auto masks = gather_over(*this, mpi_->node, local_size_, cpus_);
   const auto sharers = std::count(masks.begin(), masks.end(), masks[local_rank_]);
   cores_ = std::max<int>(1, cores_ / static_cast<int>(sharers));
 }

@@ -26,6 +26,7 @@ class World {
   // Cores that this rank may use for itself: its affinity mask, divided by the local ranks with the
   // same mask. mpirun -np 2 binds each rank to one core.
   int cores() const { return cores_; }
+  const std::string& cpus() const { return cpus_; }  // the affinity mask, "0-3,8"
 
   // The texts of all ranks, by rank; every rank calls it. Longer texts are cut at 255 bytes.
   std::vector<std::string> gather(const std::string& text) const;
@@ -47,7 +48,7 @@ class World {
 
   std::unique_ptr<Mpi> mpi_;
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1, cores_ = 1;
-  std::string host_;
+  std::string host_, cpus_;
   std::vector<std::string> hosts_;
 };
 

@@ -9,6 +9,7 @@
 // After targets.h:
 #include <hwy/foreach_target.h>
 
+#include "kernels/packed_weights.h"
 #include "kernels/planes-inl.h"
 #include "kernels/runs-inl.h"
 
@@ -43,14 +44,18 @@ void add_bias_gradients(const ConvBlock& block, const uint8_t* winners, const fl
 
 class Backward {
  public:
-  Backward(const ConvBlock& block, const float* weights)
-      : block_(block), layout_(block), runs_(find_runs(block, layout_)), gradient_(block, layout_) {
+  // `filters` may be null where no input gradient is wanted.
+  Backward(const ConvBlock& block, const float* filters)
+      : block_(block),
+        layout_(block),
+        runs_(find_runs(block, layout_)),
+        filters_(filters),
+        sums_(hwy::AllocateAligned<float>(layout_.planes * layout_.filter_plane)) {
     for (int64_t i = 0; i < images_at_once(); ++i) {
       images_.emplace_back(block, layout_);
       live_.emplace_back(block, layout_.row, layout_.pixel);
     }
-    if (weights == nullptr) return;
-    weights_.emplace(block, layout_).load(weights);
+    if (filters == nullptr) return;
     input_gradient_.emplace(block, layout_);
     if (WindowGradient::takes(block)) windows_.emplace(block, layout_);
   }
@@ -74,11 +79,12 @@ class Backward {
       for (int64_t channel = 0; channel < block_.out_channels; ++channel) {
         for (int64_t i = 0; i < count; ++i) lists[i] = live_[i].list(channel);
         for_each_part([&](int64_t offset, int64_t place) {
-          runs_.weights(gradient_.filter(p, channel) + place, layout_.row, lists.data(), count,
-                        planes.data(), offset);
+          runs_.weights(sums_.get() + layout_.filter_place(p, channel) + place, begun_, layout_.row,
+                        lists.data(), count, planes.data(), offset);
         });
       }
     }
+    begun_ = true;
   }
 
   // Writes the input gradient of image `index` of those that add_weights took last.
@@ -88,20 +94,22 @@ class Backward {
     for (int64_t p = 0; p < layout_.planes; ++p) {
       float* plane = input_gradient_->plane(p);
       if (windows_) {
-        windows_->run(weights_->filter(p, 0), gradients, plane);
+        windows_->run(filters_ + layout_.filter_place(p, 0), gradients, plane);
         continue;
       }
       for (int64_t channel = 0; channel < block_.out_channels; ++channel) {
         for_each_part([&](int64_t offset, int64_t place) {
-          runs_.input(weights_->filter(p, channel) + place, layout_.row, live_[index].list(channel),
-                      plane + offset);
+          runs_.input(filters_ + layout_.filter_place(p, channel) + place, layout_.row,
+                      live_[index].list(channel), plane + offset);
         });
       }
     }
     input_gradient_->store(to);
   }
 
-  void add_to(float* weight_gradients) const { gradient_.add_to(weight_gradients); }
+  void store_weights(float* gradients) const {
+    store_filters(block_, layout_, sums_.get(), gradients);
+  }
 
  private:
   // visit(where the part begins in a patch, where in a filter).
@@ -115,18 +123,21 @@ class Backward {
   const ConvBlock& block_;
   Layout layout_;
   Runs runs_;
-  Filters gradient_;
+  const float* filters_;
+  Floats sums_;         // the weight gradient, laid out as filters
+  bool begun_ = false;  // whether there is anything in them
   std::vector<Planes> images_;
   std::vector<LiveOutputs> live_;
-  std::optional<Filters> weights_;
   std::optional<Planes> input_gradient_;
   std::optional<WindowGradient> windows_;
 };
 
-void backward(const ConvBlock& block, int64_t images, const float* input, const float* weights,
+void backward(const ConvBlock& block, int64_t images, const float* input, const float* packed,
               const uint8_t* winners, const float* output_gradients, float* weight_gradients,
               float* bias_gradients, float* input_gradients) {
-  Backward method(block, input_gradients == nullptr ? nullptr : weights);
+  Backward method(block,
+                  input_gradients == nullptr ? nullptr : packed + forward_weights_size(block));
+  if (bias_gradients != nullptr) std::fill_n(bias_gradients, block.out_channels, 0.0f);
   const int64_t in = block.input_size(), out = block.output_size();
   for (int64_t first = 0; first < images; first += method.images_at_once()) {
     const int64_t count = std::min(method.images_at_once(), images - first);
@@ -142,7 +153,7 @@ void backward(const ConvBlock& block, int64_t images, const float* input, const 
       }
     }
   }
-  method.add_to(weight_gradients);
+  method.store_weights(weight_gradients);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -155,11 +166,10 @@ namespace cifar {
 HWY_EXPORT(backward);
 
 void conv_block_backward(const ConvBlock& block, int64_t images, const float* input,
-                         const float* weights, const uint8_t* winners,
-                         const float* output_gradients, float* weight_gradients,
-                         float* bias_gradients, float* input_gradients) {
+                         const float* packed, const uint8_t* winners, const float* output_gradients,
+                         float* weight_gradients, float* bias_gradients, float* input_gradients) {
   HWY_DYNAMIC_DISPATCH(backward)
-  (block, images, input, weights, winners, output_gradients, weight_gradients, bias_gradients,
+  (block, images, input, packed, winners, output_gradients, weight_gradients, bias_gradients,
    input_gradients);
 }
 

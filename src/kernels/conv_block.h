@@ -45,7 +45,7 @@ bool can_compute(const ConvBlock& block);
 // multiplications (Lavin and Gray, arXiv:1509.09308), at the accuracy of direct summation.
 bool uses_winograd(const ConvBlock& block);
 
-// Weights as the forward pass reads them; once a call of the network, for all images and threads.
+// Weights as the two passes read them: once a change of the weights, for all images and threads.
 int64_t packed_weights_size(const ConvBlock& block);
 void pack_weights(const ConvBlock& block, const float* weights, float* packed);
 
@@ -56,12 +56,11 @@ constexpr uint8_t kNoWinner = 255;
 void conv_block_forward(const ConvBlock& block, int64_t images, const float* input,
                         const float* packed, const float* bias, float* output, uint8_t* winners);
 
-// Adds to weight_gradients, and to bias_gradients unless it is null; writes input_gradients unless
-// it is null.
+// Writes weight_gradients, summed over at least one image, and bias_gradients and input_gradients
+// unless they are null.
 void conv_block_backward(const ConvBlock& block, int64_t images, const float* input,
-                         const float* weights, const uint8_t* winners,
-                         const float* output_gradients, float* weight_gradients,
-                         float* bias_gradients, float* input_gradients);
+                         const float* packed, const uint8_t* winners, const float* output_gradients,
+                         float* weight_gradients, float* bias_gradients, float* input_gradients);
 
 // False where this machine leaves the kernels plain loops: they are right there, but slow.
 bool has_vectors();

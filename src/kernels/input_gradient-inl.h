@@ -128,7 +128,7 @@ class WindowGradient {
   static HWY_INLINE void add_taps(V (&patch)[16], const float* HWY_RESTRICT filter, V gradient,
                                   std::index_sequence<kTap...>) {
     ((patch[(kPixel / 2 + kTap / 3) * 4 + kPixel % 2 + kTap % 3] =
-          hn::MulAdd(gradient, hn::Load(D(), filter + kTap * hn::Lanes(D())),
+          hn::MulAdd(gradient, hn::LoadU(D(), filter + kTap * hn::Lanes(D())),
                      patch[(kPixel / 2 + kTap / 3) * 4 + kPixel % 2 + kTap % 3])),
      ...);
   }

@@ -28,7 +28,7 @@ struct Part {
 
 template <class P, size_t... kPart>
 HWY_INLINE void load_filter(V (&to)[P::kSize], const float* from, std::index_sequence<kPart...>) {
-  ((to[kPart] = hn::Load(D(), from + kPart * hn::Lanes(D()))), ...);
+  ((to[kPart] = hn::LoadU(D(), from + kPart * hn::Lanes(D()))), ...);
 }
 
 template <class P, size_t... kPart>

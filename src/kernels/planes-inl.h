@@ -32,6 +32,10 @@ struct Layout {
         filter(block.kernel * vectors * lanes),
         filter_plane(block.out_channels * filter) {}
 
+  int64_t filter_place(int64_t plane, int64_t channel) const {
+    return plane * filter_plane + channel * filter;
+  }
+
   int64_t lanes, pixel, planes, row, plane, vectors, filter, filter_plane;
 };
 
@@ -88,50 +92,42 @@ class Planes {
   Floats floats_;
 };
 
-// Filters [plane][out][ky][vectors], zero where a vector has no channel.
-class Filters {
- public:
-  Filters(const ConvBlock& block, const Layout& layout)
-      : block_(block), layout_(layout), floats_(make_floats(layout.planes * layout.filter_plane)) {}
-
-  float* filter(int64_t plane, int64_t channel) const {
-    return floats_.get() + plane * layout_.filter_plane + channel * layout_.filter;
-  }
-
-  void load(const float* weights) {
-    for_each_run([&](int64_t place, float* run, int64_t count)
-                     HWY_ATTR { copy_floats(weights + place, run, count); });
-  }
-
-  void add_to(float* weights) const {
-    for_each_run([&](int64_t place, const float* run, int64_t count) HWY_ATTR {
-      const V sum = hn::Add(load_floats(weights + place, count), hn::LoadU(D(), run));
-      store_floats(sum, weights + place, count);
-    });
-  }
-
- private:
-  // What is contiguous both here and in [out][ky][kx][in].
-  template <class Visit>
-  void for_each_run(const Visit& visit) const {
-    const int64_t taps = block_.kernel * block_.kernel;
-    for (int64_t p = 0; p < layout_.planes; ++p) {
-      const int64_t first = p * layout_.lanes;
-      const int64_t count = std::min(layout_.lanes, block_.in_channels - first);
-      for (int64_t out = 0; out < block_.out_channels; ++out) {
-        for (int64_t tap = 0; tap < taps; ++tap) {
-          float* run = filter(p, out) + tap / block_.kernel * layout_.vectors * layout_.lanes +
-                       tap % block_.kernel * layout_.pixel;
-          visit((out * taps + tap) * block_.in_channels + first, run, count);
-        }
+// Filters lie as [plane][out][ky][vectors]. Calls visit(place in [out][ky][kx][in], place in
+// filters, floats that are contiguous in both).
+template <class Visit>
+HWY_INLINE void for_each_filter_run(const ConvBlock& block, const Layout& layout,
+                                    const Visit& visit) {
+  const int64_t taps = block.kernel * block.kernel;
+  for (int64_t p = 0; p < layout.planes; ++p) {
+    const int64_t first = p * layout.lanes;
+    const int64_t count = std::min(layout.lanes, block.in_channels - first);
+    for (int64_t out = 0; out < block.out_channels; ++out) {
+      for (int64_t tap = 0; tap < taps; ++tap) {
+        const int64_t row = tap / block.kernel, column = tap % block.kernel;
+        visit((out * taps + tap) * block.in_channels + first,
+              layout.filter_place(p, out) + row * layout.vectors * layout.lanes +
+                  column * layout.pixel,
+              count);
       }
     }
   }
+}
 
-  const ConvBlock& block_;
-  const Layout& layout_;
-  Floats floats_;
-};
+// Zero where a vector has no channel.
+HWY_INLINE void load_filters(const ConvBlock& block, const Layout& layout, const float* weights,
+                             float* filters) {
+  std::fill_n(filters, layout.planes * layout.filter_plane, 0.0f);
+  for_each_filter_run(block, layout, [&](int64_t place, int64_t run, int64_t count) HWY_ATTR {
+    copy_floats(weights + place, filters + run, count);
+  });
+}
+
+HWY_INLINE void store_filters(const ConvBlock& block, const Layout& layout, const float* filters,
+                              float* weights) {
+  for_each_filter_run(block, layout, [&](int64_t place, int64_t run, int64_t count) HWY_ATTR {
+    copy_floats(filters + run, weights + place, count);
+  });
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace cifar

@@ -33,15 +33,17 @@ HWY_INLINE void add_to(V (&sum)[kSize], const V (&other)[kSize], std::index_sequ
   ((sum[kPart] = hn::Add(sum[kPart], other[kPart])), ...);
 }
 
-// filter += sum over live outputs of gradient * patch, image by image. A second set of sums takes
-// every other output where kChains is 2, since so few sums would wait for one another.
+// filter = (begun ? filter : 0) + sum over live outputs of gradient * patch, image by image. A
+// second set of sums takes every other output where kChains is 2, since so few sums would wait for
+// one another.
 template <int kRows, int kVectors, int kChains>
-void add_weight_gradient(float* filter, int64_t row, const LiveList* lists, int64_t images,
-                         const float* const* planes, int64_t offset) {
+void add_weight_gradient(float* filter, bool begun, int64_t row, const LiveList* lists,
+                         int64_t images, const float* const* planes, int64_t offset) {
   using P = Part<kRows, kVectors>;
   constexpr auto kParts = typename P::Indices();
   V sum[P::kSize];
-  load_filter<P>(sum, filter, kParts);
+  zero(sum, kParts);
+  if (begun) load_filter<P>(sum, filter, kParts);
   for (int64_t image = 0; image < images; ++image) {
     const LiveList live = lists[image];
     const float* HWY_RESTRICT plane = planes[image] + offset;

@@ -41,7 +41,7 @@ struct Forward {
   torch::Tensor winners;  // uint8, of the output's shape; undefined unless asked for
 };
 
-Forward run_forward(const ConvBlock& block, const torch::Tensor& input, const torch::Tensor& weight,
+Forward run_forward(const ConvBlock& block, const torch::Tensor& input, const torch::Tensor& packed,
                     const torch::Tensor& bias, bool with_winners) {
   const int64_t images = input.size(0);
   Forward result;
@@ -51,8 +51,6 @@ Forward run_forward(const ConvBlock& block, const torch::Tensor& input, const to
     result.winners =
         torch::empty(result.output.sizes(), result.output.options().dtype(torch::kUInt8), kOrder);
   }
-  const auto packed = torch::empty({packed_weights_size(block)}, input.options());
-  pack_weights(block, weight.const_data_ptr<float>(), packed.mutable_data_ptr<float>());
   const float* in = input.const_data_ptr<float>();
   const float* weights = packed.const_data_ptr<float>();
   const float* biases = data_or_null<float>(bias);
@@ -71,16 +69,18 @@ struct Gradients {
 };
 
 Gradients run_backward(const ConvBlock& block, const torch::Tensor& input,
-                       const torch::Tensor& weight, const torch::Tensor& winners,
+                       const torch::Tensor& packed, const torch::Tensor& winners,
                        const torch::Tensor& gradient, bool with_input, bool with_bias) {
   const int64_t images = input.size(0), weights = block.weight_size();
   // A row a chunk: weight gradients, then bias gradients.
-  auto sums = torch::zeros({std::max<int64_t>(1, chunks_of(images)), weights + block.out_channels},
-                           input.options());
+  const int64_t chunks = chunks_of(images);
+  auto sums =
+      torch::empty({std::max<int64_t>(1, chunks), weights + block.out_channels}, input.options());
+  if (chunks == 0) sums.zero_();
   Gradients result;
   if (with_input) result.input = torch::empty(input.sizes(), input.options(), kOrder);
   const float* in = input.const_data_ptr<float>();
-  const float* w = weight.const_data_ptr<float>();
+  const float* w = packed.const_data_ptr<float>();
   const float* out = gradient.const_data_ptr<float>();
   const uint8_t* won = winners.const_data_ptr<uint8_t>();
   float* sum = sums.mutable_data_ptr<float>();
@@ -93,7 +93,7 @@ Gradients run_backward(const ConvBlock& block, const torch::Tensor& input,
                         with_input ? to_input + in_place : nullptr);
   });
   auto total = sums[0];
-  for (int64_t chunk = 1; chunk < sums.size(0); ++chunk) total.add_(sums[chunk]);
+  for (int64_t chunk = 1; chunk < chunks; ++chunk) total.add_(sums[chunk]);
   result.weight = total.narrow(0, 0, weights)
                       .view({block.out_channels, block.kernel, block.kernel, block.in_channels})
                       .permute({0, 3, 1, 2});
@@ -104,10 +104,10 @@ Gradients run_backward(const ConvBlock& block, const torch::Tensor& input,
 class ConvBlockFunction : public torch::autograd::Function<ConvBlockFunction> {
  public:
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& input,
-                               const torch::Tensor& weight,
+                               const torch::Tensor&, const torch::Tensor& packed,
                                const std::optional<torch::Tensor>& bias, const ConvBlock& block) {
-    const Forward result = run_forward(block, input, weight, bias.value_or(torch::Tensor()), true);
-    context->save_for_backward({input, weight, result.winners});
+    const Forward result = run_forward(block, input, packed, bias.value_or(torch::Tensor()), true);
+    context->save_for_backward({input, packed, result.winners});
     context->saved_data["bias"] = bias.has_value();
     context->saved_data["kernel"] = std::vector<int64_t>{block.kernel, block.stride, block.padding};
     context->saved_data["pool"] = std::vector<int64_t>{block.pool, block.pool_stride, block.relu};
@@ -116,18 +116,18 @@ class ConvBlockFunction : public torch::autograd::Function<ConvBlockFunction> {
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    const torch::Tensor &input = saved[0], &weight = saved[1], &winners = saved[2];
+    const torch::Tensor &input = saved[0], &packed = saved[1], &winners = saved[2];
     const auto kernel = context->saved_data["kernel"].toIntVector();
     const auto pool = context->saved_data["pool"].toIntVector();
-    const ConvBlock block{input.size(1), input.size(2), input.size(3), weight.size(0),
+    const ConvBlock block{input.size(1), input.size(2), input.size(3), winners.size(1),
                           kernel[0],     kernel[1],     kernel[2],     pool[0],
                           pool[1],       pool[2] != 0};
-    // Counts tensors: without a bias there is no third.
-    const bool with_bias = context->saved_data["bias"].toBool() && context->needs_input_grad(2);
+    // Counts tensors: without a bias there is no fourth.
+    const bool with_bias = context->saved_data["bias"].toBool() && context->needs_input_grad(3);
     const Gradients result =
-        run_backward(block, input, weight, winners, gradients[0].contiguous(kOrder),
+        run_backward(block, input, packed, winners, gradients[0].contiguous(kOrder),
                      context->needs_input_grad(0), with_bias);
-    return {result.input, result.weight, result.bias, torch::Tensor()};
+    return {result.input, result.weight, torch::Tensor(), result.bias, torch::Tensor()};
   }
 };
 
@@ -147,15 +147,23 @@ bool can_run_conv_block(const ConvBlock& block, const torch::Tensor& input,
          weight.scalar_type() == torch::kFloat32;
 }
 
+torch::Tensor pack_weights(const ConvBlock& block, const torch::Tensor& weight) {
+  const auto packed = torch::empty({packed_weights_size(block)}, weight.options());
+  pack_weights(block, weight.contiguous(kOrder).const_data_ptr<float>(),
+               packed.mutable_data_ptr<float>());
+  return packed;
+}
+
 torch::Tensor conv_block(const ConvBlock& block, const torch::Tensor& input,
-                         const torch::Tensor& weight, const torch::Tensor& bias) {
-  const auto in = input.contiguous(kOrder), w = weight.contiguous(kOrder);
+                         const torch::Tensor& weight, const torch::Tensor& packed,
+                         const torch::Tensor& bias) {
+  const auto in = input.contiguous(kOrder);
   const bool needs_gradient =
       torch::autograd::GradMode::is_enabled() &&
-      (in.requires_grad() || w.requires_grad() || (bias.defined() && bias.requires_grad()));
-  if (!needs_gradient) return run_forward(block, in, w, bias, false).output;
+      (in.requires_grad() || weight.requires_grad() || (bias.defined() && bias.requires_grad()));
+  if (!needs_gradient) return run_forward(block, in, packed, bias, false).output;
   const auto given_bias = bias.defined() ? std::make_optional(bias) : std::nullopt;
-  return ConvBlockFunction::apply(in, w, given_bias, block);
+  return ConvBlockFunction::apply(in, weight, packed, given_bias, block);
 }
 
 }  // namespace cifar

@@ -20,9 +20,14 @@ bool kernels_pay(const ConvBlock& block);
 bool can_run_conv_block(const ConvBlock& block, const torch::Tensor& input,
                         const torch::Tensor& weight);
 
+// The weights as the kernels read them; to be made again when they have changed.
+torch::Tensor pack_weights(const ConvBlock& block, const torch::Tensor& weight);
+
 // input [batch, in_channels, height, width], weight [out_channels, in_channels, kernel, kernel] and
-// the result channels_last (other input is brought into that order first); bias may be undefined.
+// the result channels_last (other input is brought into that order first); `packed` is
+// pack_weights() of the weight; bias may be undefined.
 torch::Tensor conv_block(const ConvBlock& block, const torch::Tensor& input,
-                         const torch::Tensor& weight, const torch::Tensor& bias);
+                         const torch::Tensor& weight, const torch::Tensor& packed,
+                         const torch::Tensor& bias);
 
 }  // namespace cifar

@@ -22,6 +22,14 @@ class Linear : public Layer {
     return torch::linear(input, weight_, bias_);
   }
 
+  using Layer::join;
+  bool join(std::optional<LinearBlock>& block) const override {
+    if (!block) block = {1, weight_.size(1), 0};
+    if (block->out > 0) return false;
+    block->out = weight_.size(0);
+    return true;
+  }
+
   int64_t multiply_adds() const override { return weight_.numel(); }
 
  private:
@@ -36,6 +44,7 @@ class Relu : public Layer {
 
   bool is_relu() const override { return true; }
 
+  using Layer::join;
   bool join(std::optional<ConvBlock>& block) const override {
     if (!block || block->relu) return false;
     return block->relu = true;
@@ -94,9 +103,19 @@ class Dropout : public Layer {
 
 class Flatten : public Layer {
  public:
-  explicit Flatten(Shape output) : Layer(output) {}
+  explicit Flatten(Shape input) : Layer({input.elements(), 1, 1, true}), input_(input) {}
 
   torch::Tensor forward(torch::Tensor input, const Pass&) override { return input.flatten(1); }
+
+  using Layer::join;
+  bool join(std::optional<LinearBlock>& block) const override {
+    if (block) return false;
+    block = {input_.height * input_.width, input_.channels, 0};
+    return true;
+  }
+
+ private:
+  Shape input_;
 };
 
 std::shared_ptr<Layer> make_batch_norm(LayerText& text) {
@@ -136,7 +155,7 @@ std::shared_ptr<Layer> make_relu(LayerText& text) {
 
 std::shared_ptr<Layer> make_flatten(LayerText& text) {
   text.done();
-  return std::make_shared<Flatten>(Shape{text.input().elements(), 1, 1, true});
+  return std::make_shared<Flatten>(text.input());
 }
 
 struct Maker {

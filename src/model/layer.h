@@ -22,6 +22,7 @@
 #include <string>
 
 #include "kernels/conv_block.h"
+#include "kernels/linear.h"
 
 namespace cifar {
 
@@ -43,6 +44,9 @@ struct Pass {
   uint64_t seed = 0;
   int64_t epoch = 0;
   torch::Tensor samples;  // int32 [batch]: index of each image; training only
+  // Passes of the same number see the same weights, so that what is made of these can be kept; 0
+  // promises nothing.
+  uint64_t weights = 0;
 };
 
 class Layer : public torch::nn::Module {
@@ -58,6 +62,8 @@ class Layer : public torch::nn::Module {
   // Adds this layer to a block of the kernels, if it fits behind what is there; a convolution
   // begins one, and one ReLU and one max-pool fit behind it in either order.
   virtual bool join(std::optional<ConvBlock>&) const { return false; }
+  // Likewise for a flatten and the linear layer behind it, or a linear layer alone.
+  virtual bool join(std::optional<LinearBlock>&) const { return false; }
   // Multiply-adds for one sample's forward pass; only conv and linear have any.
   virtual int64_t multiply_adds() const { return 0; }
 

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "model/conv_block.h"
+#include "model/linear_block.h"
 
 namespace cifar {
 namespace {
@@ -33,13 +34,15 @@ Network::Network(const std::vector<std::string>& layers, const Shape& input, int
                 fmt::format("{} features, one a class (\"linear {}\")", classes, classes));
   }
   for (size_t next = 0; next < layers_.size();) {
-    if (kernels == Kernels::kLibTorch || !take_block(next)) take_layer(next);
+    const bool taken =
+        kernels == Kernels::kAuto && (take_conv_block(next) || take_linear_block(next));
+    if (!taken) take_layer(next);
   }
 }
 
 // Makes a step of the longest block from layer `next` on that the kernels run faster than LibTorch,
 // and moves `next` behind it; false if there is none.
-bool Network::take_block(size_t& next) {
+bool Network::take_conv_block(size_t& next) {
   std::optional<ConvBlock> block, taken;
   const size_t first = next;
   for (size_t end = first; end < layers_.size() && layers_[end]->join(block);) {
@@ -49,15 +52,30 @@ bool Network::take_block(size_t& next) {
     next = end;
   }
   if (!taken) return false;
-  Step step = make_step(first, next);
-  step.block = taken;
-  const auto parameters = layers_[first]->named_parameters();
+  add_block(first, next, first, uses_winograd(*taken) ? "kernels, Winograd" : "kernels").conv =
+      taken;
+  return true;
+}
+
+bool Network::take_linear_block(size_t& next) {
+  std::optional<LinearBlock> block;
+  size_t end = next;
+  while (end < layers_.size() && layers_[end]->join(block)) ++end;
+  if (!block || block->out == 0 || !kernels_pay(*block)) return false;
+  add_block(next, end, end - 1, "kernels").linear = block;
+  next = end;
+  return true;
+}
+
+Network::Step& Network::add_block(size_t first, size_t end, size_t with_weight,
+                                  const std::string& computed) {
+  Step step = make_step(first, end);
+  const auto parameters = layers_[with_weight]->named_parameters();
   step.weight = parameters["weight"];
   if (parameters.contains("bias")) step.bias = parameters["bias"];
-  steps_.push_back(step);
-  computed_.push_back(uses_winograd(*taken) ? "kernels, Winograd" : "kernels");
-  computed_.resize(next, "\"");
-  return true;
+  computed_.push_back(computed);
+  computed_.resize(end, "\"");
+  return steps_.emplace_back(step);
 }
 
 void Network::take_layer(size_t& next) {
@@ -79,16 +97,25 @@ Network::Step Network::make_step(size_t first, size_t end) const {
   return step;
 }
 
-torch::Tensor Network::Step::forward(torch::Tensor images, const Pass& pass) const {
-  if (block && can_run_conv_block(*block, images, weight)) {
-    return conv_block(*block, images, weight, bias);
+torch::Tensor Network::Step::forward(torch::Tensor images, const Pass& pass) {
+  const auto pack = [&](const auto& block) {
+    if (pass.weights == 0 || pass.weights != packed_of) packed = pack_weights(block, weight);
+    packed_of = pass.weights;
+  };
+  if (conv && can_run_conv_block(*conv, images, weight)) {
+    pack(*conv);
+    return conv_block(*conv, images, weight, packed, bias);
+  }
+  if (linear && can_run_linear_block(*linear, images, weight)) {
+    pack(*linear);
+    return linear_block(*linear, images, weight, packed, bias);
   }
   for (const auto& layer : layers) images = layer->forward(images, pass);
   return images;
 }
 
 torch::Tensor Network::forward(torch::Tensor images, const Pass& pass) {
-  for (const Step& step : steps_) images = step.forward(images, pass);
+  for (Step& step : steps_) images = step.forward(images, pass);
   return images;
 }
 

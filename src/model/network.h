@@ -24,11 +24,15 @@ class Network : public torch::nn::Module {
   // Layers that run one after another: one, or those that the kernels take as a block.
   struct Step {
     std::vector<std::shared_ptr<Layer>> layers;
-    std::optional<ConvBlock> block;
-    torch::Tensor weight, bias;  // of the block's convolution
-    std::string text;            // the listed layers
+    std::optional<ConvBlock> conv;      // or
+    std::optional<LinearBlock> linear;  // what the kernels run
+    torch::Tensor weight, bias;         // of the block's convolution or linear layer
+    std::string text;                   // the listed layers
 
-    torch::Tensor forward(torch::Tensor images, const Pass& pass) const;
+    torch::Tensor packed;    // the block's weight as the kernels read it,
+    uint64_t packed_of = 0;  // for passes of this number
+
+    torch::Tensor forward(torch::Tensor images, const Pass& pass);
   };
 
   // Draws the initial weights from `seed`, through LibTorch's default generator, in the order of
@@ -40,7 +44,7 @@ class Network : public torch::nn::Module {
   torch::Tensor forward(torch::Tensor images, const Pass& pass);
 
   // What forward() runs, in order.
-  const std::vector<Step>& steps() const { return steps_; }
+  std::vector<Step>& steps() { return steps_; }
 
   // Of all layers; multiply-adds for one sample's forward pass.
   int64_t parameter_count() const;
@@ -51,9 +55,11 @@ class Network : public torch::nn::Module {
   std::string table() const;
 
  private:
-  bool take_block(size_t& next);
+  bool take_conv_block(size_t& next);
+  bool take_linear_block(size_t& next);
   void take_layer(size_t& next);
   Step make_step(size_t first, size_t end) const;
+  Step& add_block(size_t first, size_t end, size_t with_weight, const std::string& computed);
 
   std::vector<std::string> texts_;
   std::vector<std::shared_ptr<Layer>> layers_;

@@ -43,6 +43,7 @@ class Conv : public Layer {
     return torch::conv2d(input, weight_, bias_, window_.stride, window_.padding);
   }
 
+  using Layer::join;
   bool join(std::optional<ConvBlock>& block) const override {
     if (block) return false;
     block = ConvBlock{input_.channels,
@@ -82,6 +83,7 @@ class MaxPool : public Layer {
 
   bool absorb_relu() override { return relu_ = true; }
 
+  using Layer::join;
   bool join(std::optional<ConvBlock>& block) const override {
     if (!block || block->pool > 1) return false;
     block->pool = window_.kernel;

@@ -1,6 +1,7 @@
 #include "train/step.h"
 
 #include "parallel/shards.h"
+#include "train/loss.h"
 
 namespace cifar {
 
@@ -20,6 +21,7 @@ void TrainStep::run(const StepPlan& plan) {
   timer_.begin(Phase::kCompute);
   const FlatState& flat = state_.flat;
   reducer_->begin();
+  ++updates_;
   buffers_before_.copy_(flat.buffers());
   if (plan.stop_requested) flat.metrics()[2].fill_(1);
   if (plan.checkpoint_wanted) flat.metrics()[3].fill_(1);
@@ -51,19 +53,19 @@ void TrainStep::compute_shard(const Range& shard, const StepPlan& plan, bool las
   timer_.begin(Phase::kCompute);
   const auto global = static_cast<double>(plan.samples.count);
   const torch::Tensor buffers = state_.flat.buffers();
-  buffers.copy_(buffers_before_);
-  torch::Tensor loss, logits;
+  if (buffers.numel() > 0) buffers.copy_(buffers_before_);
+  torch::Tensor logits;
   {
     const Precision::Scope scope(precision_);
-    logits = state_.network->forward(batch.images, {true, seed_, plan.epoch, batch.samples});
-    loss = torch::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::Sum) / global;
+    logits =
+        state_.network->forward(batch.images, {true, seed_, plan.epoch, batch.samples, updates_});
   }
-  const auto metrics = state_.flat.metrics();
-  metrics[0].add_(loss.detach());
-  metrics[1].add_(logits.detach().argmax(1).eq(batch.labels).sum());
-  state_.flat.buffer_sums().add_(buffers, static_cast<double>(shard.count) / global);
+  if (buffers.numel() > 0) {
+    state_.flat.buffer_sums().add_(buffers, static_cast<double>(shard.count) / global);
+  }
+  const auto gradient = cross_entropy(logits, batch.labels, 1 / global, state_.flat.metrics());
   reducer_->before_backward(last);
-  loss.backward();
+  logits.backward(gradient);
 }
 
 }  // namespace cifar

@@ -41,6 +41,7 @@ class TrainStep {
   uint64_t seed_;
   int64_t shards_;
   std::unique_ptr<Reducer> reducer_;
+  uint64_t updates_ = 0;          // the step's number here: its passes see the same weights
   torch::Tensor buffers_before_;  // batch-norm's running statistics; may be empty
 };
 

@@ -66,6 +66,12 @@ class Finished:
         self.peak_bytes = max(peak for _, _, peak in outputs) * 1024
 
 
+def first_epoch(run_dir):
+    """The first object of metrics.jsonl."""
+    with open(os.path.join(run_dir, "metrics.jsonl")) as lines:
+        return json.loads(next(lines))
+
+
 class Program:
     """build/cifar-ddp; several ranks under mpirun, each bound as PyTorch's are."""
 
@@ -76,14 +82,25 @@ class Program:
         """Trains; returns the Finished processes and the first object of metrics.jsonl."""
         with tempfile.TemporaryDirectory() as folder:
             run = os.path.join(folder, "run")
-            arguments = [self.program, "--data", self.data, "--threads", str(self.machine.threads),
-                         "--batch-size", str(batch_size), "--run-dir", run, *self.flags, *options]
+            arguments = [*self.arguments(batch_size, run), *options]
             finished = Finished([self.command(ranks, arguments)], [self.environment()])
-            with open(os.path.join(run, "metrics.jsonl")) as lines:
-                return finished, json.loads(next(lines))
+            return finished, first_epoch(run)
 
     def images_per_second(self, ranks, batch_size, steps):
         return self.run(ranks, batch_size, "--max-steps", str(steps))[1]["images_per_second"]
+
+    def rates_at_once(self, runs, batch_size, steps, *options):
+        """images/s of each of several runs of one rank at the same time, each on its own core."""
+        with tempfile.TemporaryDirectory() as folder:
+            folders = [os.path.join(folder, str(run)) for run in range(runs)]
+            Finished([[*self.machine.binding(run, runs), *self.arguments(batch_size, folders[run]),
+                       "--max-steps", str(steps), *options] for run in range(runs)],
+                     [self.environment()] * runs)
+            return [first_epoch(run)["images_per_second"] for run in folders]
+
+    def arguments(self, batch_size, run_dir):
+        return [self.program, "--data", self.data, "--threads", str(self.machine.threads),
+                "--batch-size", str(batch_size), "--run-dir", run_dir, *self.flags]
 
     def command(self, ranks, arguments):
         if ranks == 1:

@@ -16,7 +16,7 @@
 
 namespace {
 
-constexpr int64_t kIterations = 2000;
+constexpr int64_t kIterations = 2000, kBytesIterations = 400;
 constexpr double kTimeout = 60;
 
 // Lives as long as the program: MPI starts once in a process.
@@ -68,7 +68,7 @@ void reduce_bytes(benchmark::State& state) {
 BENCHMARK(reduce_bytes)
     ->RangeMultiplier(16)
     ->Range(1 << 10, 4 << 20)
-    ->Iterations(kIterations)
+    ->Iterations(kBytesIterations)
     ->Unit(benchmark::kMicrosecond)
     ->UseRealTime();
 

@@ -68,7 +68,7 @@ struct LayerTime {
 };
 
 // One forward and backward pass, step by step of the network.
-void time_pass(const Network& network, const torch::Tensor& images, const Pass& pass,
+void time_pass(Network& network, const torch::Tensor& images, const Pass& pass,
                std::vector<LayerTime>& times) {
   std::vector<torch::Tensor> inputs, outputs;
   torch::Tensor next = images;
@@ -102,6 +102,8 @@ class Roofline {
     std::vector<int32_t> order(static_cast<size_t>(kTrainImages));
     std::iota(order.begin(), order.end(), 0);
     batches_.set_order(order, 0);
+    shard_ =
+        std::max<int64_t>(1, config.train.batch_size / std::max<int64_t>(1, config.train.shards));
     for (const Network::Step& step : state_.network->steps()) {
       LayerTime time;
       for (const auto& layer : step.layers) {
@@ -113,35 +115,40 @@ class Roofline {
     }
   }
 
+  // Steps as in training, and single layers on one shard of it.
   void run() {
     for (int64_t i = 0; i < kWarmUpSteps; ++i) train_a_step();
     for (int i = 0; i < kRepetitions; ++i) {
       whole_.take(seconds_of([&] { train_a_step(); }));
-      const Batch given = batches_.get(next_, config_.train.batch_size);
-      time_pass(*state_.network, given.images, {true, 1, 0, given.samples}, layers_);
+      const Batch given = batches_.get(next_, shard_);
+      constexpr uint64_t kNoStep = uint64_t{1} << 32;  // numbers that step_ does not reach
+      time_pass(*state_.network, given.images,
+                {true, 1, 0, given.samples, kNoStep + static_cast<uint64_t>(i)}, layers_);
     }
   }
 
   nlohmann::json report() const {
-    const double images = static_cast<double>(config_.train.batch_size);
+    const auto images = static_cast<double>(config_.train.batch_size);
+    const auto in_shard = static_cast<double>(shard_);
     const double peak = fma_peak();
     nlohmann::json all = {
         {"instruction_set", instruction_set()},   {"fma_peak_gflops", peak},
         {"read_bandwidth_gbs", read_bandwidth()}, {"kernels", config_.train.kernels},
-        {"batch_size", config_.train.batch_size}, {"layers", nlohmann::json::array()}};
+        {"batch_size", config_.train.batch_size}, {"shards", config_.train.shards},
+        {"layers", nlohmann::json::array()}};
     double layers = 0, flop = 0;
     for (const LayerTime& layer : layers_) {
       const double time = layer.forward.seconds + layer.backward.seconds;
       all["layers"].push_back({{"layer", layer.text},
-                               {"forward_us", 1e6 * layer.forward.seconds / images},
-                               {"backward_us", 1e6 * layer.backward.seconds / images},
-                               {"gflops", 1e-9 * layer.flop() * images / time},
-                               {"share", 1e-9 * layer.flop() * images / time / peak}});
-      layers += time;
+                               {"forward_us", 1e6 * layer.forward.seconds / in_shard},
+                               {"backward_us", 1e6 * layer.backward.seconds / in_shard},
+                               {"gflops", 1e-9 * layer.flop() * in_shard / time},
+                               {"share", 1e-9 * layer.flop() * in_shard / time / peak}});
+      layers += time / in_shard;
       flop += layer.flop();
     }
     const double rate = images / whole_.seconds;
-    all["rest_us"] = 1e6 * (whole_.seconds - layers) / images;
+    all["rest_us"] = 1e6 * (1 / rate - layers);
     all["step_us"] = 1e6 / rate;
     all["gflops"] = 1e-9 * flop * rate;
     all["share"] = 1e-9 * flop * rate / peak;
@@ -166,7 +173,8 @@ class Roofline {
   TrainStep step_;
   std::vector<LayerTime> layers_;
   Fastest whole_;
-  int64_t next_ = 0;  // sample
+  int64_t next_ = 0;   // sample
+  int64_t shard_ = 1;  // samples of one
 };
 
 void print(const nlohmann::json& all) {
@@ -174,8 +182,9 @@ void print(const nlohmann::json& all) {
   fmt::print("{}, one core: {:.1f} GFLOP/s of multiply-adds, {:.1f} GB/s read from memory\n",
              all["instruction_set"].get<std::string>(), number(all["fma_peak_gflops"]),
              number(all["read_bandwidth_gbs"]));
-  fmt::print("batch {}, kernels {}, CPU time in us an image, the fastest of {}\n\n",
-             all["batch_size"].get<int64_t>(), all["kernels"].get<std::string>(), kRepetitions);
+  fmt::print("batch {} in {} shards, kernels {}, CPU time in us an image, the fastest of {}\n\n",
+             all["batch_size"].get<int64_t>(), all["shards"].get<int64_t>(),
+             all["kernels"].get<std::string>(), kRepetitions);
   fmt::print("{:<40} {:>8} {:>8} {:>8} {:>6}\n", "", "forward", "backward", "GFLOP/s", "peak");
   for (const auto& layer : all["layers"]) {
     fmt::print("{:<40} {:>8.1f} {:>8.1f} {:>8.1f} {:>5.0f}%\n", layer["layer"].get<std::string>(),

@@ -27,7 +27,7 @@ def scripts():
 
 
 @pytest.mark.parametrize("script", [name for name in scripts()
-                                    if re.match(r"launch/|tests/run|\.ci/run", name)])
+                                    if re.match(r"launch/|cluster/|tests/run|\.ci/run", name)])
 def test_help_explains(script):
     result = run(ROOT / script, "--help")
     assert result.returncode == 0, result.stderr
@@ -37,8 +37,27 @@ def test_help_explains(script):
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 def test_shellcheck_has_no_complaints():
-    result = run("shellcheck", *[ROOT / name for name in scripts()])
+    result = run("shellcheck", "--external-sources", "--check-sourced",
+                 *[ROOT / name for name in scripts()])
     assert result.returncode == 0, result.stdout
+
+
+# --- containers
+
+
+@pytest.mark.parametrize("recipe, work, copied", [
+    ("Dockerfile", r"^RUN (.*)$", r"^COPY (?!--from)(\S+) "),
+    ("cifar-ddp.def", r"^    (\S*launch/setup.*|rm .*|apt.*|pip.*)$", r"^    (\S+) /opt/cifar-ddp/\1$"),
+])
+def test_containers_leave_the_work_to_setup(recipe, work, copied):
+    text = (ROOT / "cluster" / "container" / recipe).read_text()
+    commands = re.findall(work, text, re.MULTILINE)
+    assert len(commands) >= 3
+    assert all(re.fullmatch(r"(\S*launch/setup( --\w+)?)?( && )?(rm -rf /var/lib/apt/lists/\*)?", one)
+               for one in commands), commands
+    sources = re.findall(copied, text, re.MULTILINE)
+    assert {"CMakeLists.txt", "configs", "launch", "src"} <= set(sources)
+    assert all((ROOT / source).exists() for source in sources)
 
 
 # --- setup

@@ -77,3 +77,16 @@ def test_local_rejects_a_bad_number(local):
     _, messages = process.communicate(timeout=30)
     assert process.returncode == 2
     assert "-n: found 'none'; expected a number of ranks" in messages
+
+
+@pytest.mark.parametrize("text, arguments, message", [
+    ("node-a slots=2\nnode-b slots=x\n", [], 'hosts:2: found "node-b slots=x"'),
+    ("# nobody\n\n", [], "--hosts: found no host in "),
+    ("node-a slots=2\nnode-b # one\n", ["-n", "4"], "-n: found 4; expected at most 3, the slots of "),
+])
+def test_local_rejects_hosts(local, tmp_path, text, arguments, message):
+    (tmp_path / "hosts").write_text(text)
+    process = local("--hosts", tmp_path / "hosts", *arguments)
+    _, messages = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert message in messages

@@ -4,15 +4,13 @@ within the deadline and ten seconds, and leaves no process behind."""
 import os
 import pathlib
 import re
-import shlex
 import signal
-import subprocess
 import time
 
 import pytest
 
-from cifar_ddp import (ENVIRONMENT, PROGRAM, SMALL, Result, assert_error, start,
-                       train_arguments)
+from cifar_ddp import PROGRAM, SMALL, Result, assert_error, start, train_arguments
+from hosts import Hosts
 
 PEER_LOST = 6
 DEADLINE = 3  # seconds
@@ -106,82 +104,21 @@ def test_a_killed_rank_ends_the_job(tmp_path):
     assert_gone(job_of(run_dir))
 
 
-# --- Two hosts on one machine: network namespaces, joined by a network for MPI's messages and one
-# for mpirun's own.
-
-def ip(*words):
-    return subprocess.run(["ip", *words], capture_output=True, text=True)
+# --- Two hosts
 
 
-class Hosts:
-    """node-a, on which mpirun runs, and node-b."""
-
-    NAMES = ("a", "b")
-    NETWORKS = {"data": "10.213.1", "control": "10.213.2"}
-
-    def __init__(self, folder):
-        self.spaces = {name: f"cifar-{name}-{os.getpid()}" for name in self.NAMES}
-        self.agent = folder / "agent"
-
-    def make(self):
-        for space in self.spaces.values():
-            done = ip("netns", "add", space)
-            if done.returncode != 0:
-                pytest.skip(f"no network namespaces here: {done.stderr.strip()}")
-            self.must("-n", space, "link", "set", "lo", "up")
-        for network, prefix in self.NETWORKS.items():
-            self.must("-n", self.spaces["a"], "link", "add", network, "type", "veth",
-                      "peer", network, "netns", self.spaces["b"])
-            for number, space in enumerate(self.spaces.values(), start=1):
-                self.must("-n", space, "address", "add", f"{prefix}.{number}/24", "dev", network)
-                self.must("-n", space, "link", "set", network, "up")
-        # Called like ssh: options, the host, the command.
-        self.agent.write_text(
-            '#!/bin/sh\nwhile [ "${1#-}" != "$1" ]; do shift; done\nshift\n'
-            f'exec {shlex.join(self.on("b"))} sh -c "$*"\n')
-        self.agent.chmod(0o755)
-
-    def must(self, *words):
-        done = ip(*words)
-        assert done.returncode == 0, (words, done.stderr)
-
-    def on(self, name):
-        """The words before a command that run it on this host, under the host's name."""
-        rename = f'echo node-{name} >/proc/sys/kernel/hostname; exec "$@"'
-        return ["ip", "netns", "exec", self.spaces[name], "unshare", "--uts", "sh", "-c", rename,
-                "sh"]
-
-    def start(self, run_dir):
-        """One rank on each host."""
-        a, b = (f"{self.NETWORKS['control']}.{number}" for number in (1, 2))
-        mpirun = ["mpirun", "-np", 2, "--host", f"{a}:1,{b}:1",
-                  "--mca", "plm_rsh_agent", self.agent, "--mca", "btl", "self,tcp",
-                  "--mca", "btl_tcp_if_include", f"{self.NETWORKS['data']}.0/24",
-                  "--mca", "oob_tcp_if_include", f"{self.NETWORKS['control']}.0/24"]
-        words = [str(word) for word in (*self.on("a"), *mpirun, PROGRAM, *arguments(run_dir))]
-        return subprocess.Popen(words, stdin=subprocess.DEVNULL, text=True,
-                                env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-    def cut(self, *networks):
-        for network in networks:
-            self.must("-n", self.spaces["a"], "link", "set", network, "down")
-
-    def processes(self):
-        return [int(pid) for space in self.spaces.values()
-                for pid in ip("netns", "pids", space).stdout.split()]
-
-    def remove(self):
-        for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
-        for space in self.spaces.values():
-            ip("netns", "delete", space)
+def start_on(hosts, run_dir):
+    """One rank on each host."""
+    pair = ",".join(f"{hosts.address(name)}:1" for name in hosts.NAMES)
+    return hosts.start("mpirun", "-np", 2, "--host", pair, PROGRAM, *arguments(run_dir))
 
 
 @pytest.fixture
 def hosts(tmp_path):
-    made = Hosts(tmp_path)
+    made = Hosts()
     try:
         made.make()
+        made.reach_without_ssh(tmp_path)
         yield made
     finally:
         made.remove()
@@ -192,7 +129,7 @@ def test_a_host_that_is_cut_off_is_named(tmp_path, hosts, networks):
     """With its control network up, mpirun ends both ranks. Without, neither it nor its daemon on the
     other host hears of the other's end: see src/comm/launcher.h."""
     run_dir = tmp_path / "run"
-    with hosts.start(run_dir) as process:
+    with start_on(hosts, run_dir) as process:
         in_the_middle(run_dir, process)
         hosts.cut(*networks)
         result = finish(process)

@@ -31,6 +31,15 @@ def test_the_articles_recipe_on_any_number_of_ranks(tmp_path):
         assert weights_on(tmp_path, ranks, *ARTICLE) == expected, f"{ranks} ranks"
 
 
+def test_with_libtorchs_convolutions_too(tmp_path):
+    """The article's network on LibTorch alone, which the rich recipe uses anyway."""
+    flags = ["--data", "synthetic", "--max-steps", 20, "--kernels"]
+    expected = weights_on(tmp_path, 1, *flags, "libtorch")
+    for ranks in (2, 3, 8):
+        assert weights_on(tmp_path, ranks, *flags, "libtorch") == expected, f"{ranks} ranks"
+    assert weights_on(tmp_path / "kernels", 1, *flags, "auto")[0] != expected[0]
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     return weights_on(tmp_path_factory.mktemp("whole"), 1, *RICH_EPOCHS)

@@ -67,13 +67,14 @@ def test_the_second_ctrl_c_ends_at_once(tmp_path):
     assert checkpoint_steps(tmp_path / "run") == []
 
 
-def test_a_second_notice_of_a_launcher_does_not(tmp_path):
-    """SIGUSR1 may come twice, from mpirun and from the batch system."""
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_second_notice_of_a_launcher_does_not(tmp_path, number):
+    """It may come twice, from mpirun or srun and from the batch system."""
     with start(*train_arguments(tmp_path / "run", *SLOW)) as process:
         wait_for_training(process)
-        process.send_signal(signal.SIGUSR1)
+        process.send_signal(number)
         time.sleep(0.2)
-        process.send_signal(signal.SIGUSR1)
+        process.send_signal(number)
         code, _, err = finish(process)
     assert code == STOPPED, err
     assert len(checkpoint_steps(tmp_path / "run")) == 1

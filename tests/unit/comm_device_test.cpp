@@ -8,6 +8,7 @@
 namespace cifar {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 Seat seat(int local_rank, int local_size) {
@@ -41,8 +42,20 @@ TEST(GpuIndex, MoreLocalRanksThanGpusAreRefusedOnEveryRank) {
     const std::string message =
         refusal(ExitCode::kUsage, [&] { gpu_index(seat(rank, 3), 2, false); });
     EXPECT_THAT(message, HasSubstr("3 ranks on node1 with 2 GPUs"));
-    EXPECT_THAT(message, HasSubstr("--comm mpi to share"));
+    EXPECT_THAT(message, AllOf(HasSubstr("--gpus-per-node"), HasSubstr("--gres=gpu:N"),
+                               HasSubstr("--comm mpi to share")));
   }
+}
+
+// What --gres=gpu:1 with two tasks a node gives: each rank sees that one GPU and takes it.
+TEST(RefuseDuplicates, FindsTwoRanksThatWereGivenOneGpu) {
+  std::vector<RankGpu> ranks;
+  for (int rank = 0; rank < 2; ++rank) {
+    ASSERT_EQ(gpu_index(seat(rank, 2), 1, false), 0);
+    ranks.push_back({"node1", "a"});
+  }
+  EXPECT_THAT(refusal(ExitCode::kUsage, [&] { refuse_duplicates(ranks); }),
+              HasSubstr("ranks 0 and 1 have the same GPU of node1"));
 }
 
 TEST(RefuseDuplicates, NamesTheRanksAndTheHost) {
@@ -54,7 +67,8 @@ TEST(RefuseDuplicates, NamesTheRanksAndTheHost) {
     refuse_duplicates({{"node1", "a"}, {"node2", "b"}, {"node2", "b"}});
   });
   EXPECT_THAT(message, HasSubstr("ranks 1 and 2 have the same GPU of node2"));
-  EXPECT_THAT(message, HasSubstr("--gpus-per-task=1"));
+  EXPECT_THAT(message, AllOf(HasSubstr("--gpus-per-task=1"), HasSubstr("--gpus-per-node"),
+                             HasSubstr("--gres=gpu:N")));
 }
 
 TEST(RefuseMixture, AllOrNoneHaveGpus) {
@@ -93,7 +107,8 @@ TEST(RefuseMissingGpu, SaysWhy) {
   EXPECT_THAT(refusal(ExitCode::kUsage, [] { refuse_missing_gpu(false, nullptr); }),
               HasSubstr("a CPU-only build"));
   EXPECT_THAT(refusal(ExitCode::kUsage, [] { refuse_missing_gpu(true, ""); }),
-              HasSubstr("CUDA_VISIBLE_DEVICES is empty"));
+              AllOf(HasSubstr("CUDA_VISIBLE_DEVICES is empty"), HasSubstr("--gpus-per-node"),
+                    HasSubstr("--gpus-per-task"), HasSubstr("--gres=gpu:N")));
   EXPECT_THAT(refusal(ExitCode::kUsage, [] { refuse_missing_gpu(true, nullptr); }),
               HasSubstr("no GPU is visible"));
   EXPECT_THAT(refusal(ExitCode::kUsage, [] { refuse_missing_gpu(true, "7"); }),

@@ -1,11 +1,11 @@
 // The kernels against plain loops in double precision, on every instruction set of this machine.
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <cstring>
 #include <limits>
 
 #include "kernels_reference.h"
+#include "kernels_targets.h"
 
 namespace cifar {
 namespace {
@@ -38,10 +38,11 @@ struct Case {
     conv_block_forward(block, images, input.data(), packed.data(),
                        with_bias ? bias.data() : nullptr, result.output.data(),
                        result.winners.data());
-    result.weight_gradient.resize(weights.size());
-    result.bias_gradient.resize(bias.size());
-    result.input_gradient.assign(input.size(), kNaN);  // must be overwritten
-    conv_block_backward(block, images, input.data(), weights.data(), result.winners.data(),
+    // All must be overwritten, the bias's where there is one.
+    result.weight_gradient.assign(weights.size(), kNaN);
+    result.bias_gradient.assign(bias.size(), kNaN);
+    result.input_gradient.assign(input.size(), kNaN);
+    conv_block_backward(block, images, input.data(), packed.data(), result.winners.data(),
                         gradients.data(), result.weight_gradient.data(),
                         with_bias ? result.bias_gradient.data() : nullptr,
                         result.input_gradient.data());
@@ -92,19 +93,6 @@ void expect_block(const Case& given, bool with_bias = true) {
   EXPECT_LE(differ, 1 + static_cast<int64_t>(found.winners.size()) / 1000);
 }
 
-// Calls `body` with each of this machine's instruction sets that the kernels are compiled for.
-template <class Body>
-void on_each_instruction_set(const Body& body) {
-  for (const int64_t target : {int64_t{HWY_AVX3}, int64_t{HWY_AVX2}}) {
-    if ((hwy::SupportedTargets() & target) == 0) continue;
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    body();
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-}
-
 TEST(KernelBlock, EqualsPlainLoopsOnRandomShapes) {
   on_each_instruction_set([] {
     RandomBlocks random;
@@ -119,11 +107,6 @@ TEST(KernelBlock, EqualsPlainLoopsOnTheArticlesLayers) {
     expect_block(Case(random, {32, 16, 16, 64, 3, 1, 1, 2, 2, true}));
     expect_block(Case(random, {64, 8, 8, 128, 3, 1, 1, 2, 2, true}));
   });
-}
-
-template <typename T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
 TEST(KernelBlock, GivesTheSameBitsOnEveryInstructionSet) {

@@ -39,7 +39,7 @@ struct Tensors {
 };
 
 torch::Tensor run_kernels(const ConvBlock& b, const Tensors& t) {
-  return conv_block(b, t.input, t.weight, t.bias);
+  return conv_block(b, t.input, t.weight, pack_weights(b, t.weight), t.bias);
 }
 
 torch::Tensor run_libtorch(const ConvBlock& b, const Tensors& t) {

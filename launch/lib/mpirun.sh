@@ -1,0 +1,101 @@
+# What there is to know about mpirun: the options that bind ranks to hosts and cores, what it says when
+# it ends, and whom it leaves behind. Sourced by launch/local.
+# shellcheck shell=bash
+
+# GPUs that a program started here sees.
+count_gpus() {
+  if [[ -n ${CUDA_VISIBLE_DEVICES+set} ]]; then
+    tr ',' '\n' <<<"$CUDA_VISIBLE_DEVICES" | grep -c . || true
+  else
+    nvidia-smi -L 2>/dev/null | grep -c '^GPU' || true
+  fi
+}
+
+# Cores, not hardware threads, that this process may use.
+count_cores() {
+  local allowed
+  allowed=$(awk '$1 == "Cpus_allowed_list:" { print $2 }' /proc/self/status)
+  lscpu --online --parse=CPU,CORE,SOCKET 2>/dev/null | awk -F, -v allowed="$allowed" '
+    BEGIN {
+      n = split(allowed, parts, ",")
+      for (i = 1; i <= n; i++) {
+        m = split(parts[i], range, "-")
+        for (cpu = range[1]; cpu <= range[m]; cpu++) ok[cpu] = 1
+      }
+    }
+    /^#/ || !($1 in ok) || ($2, $3) in seen { next }
+    { seen[$2, $3] = 1; cores++ }
+    END { print (cores > 0 ? cores : 1) }'
+}
+
+# The slots of each host of a host file, a number a line; fails on a line that is none.
+slots_of() { # HOST_FILE
+  awk '{ sub(/#.*/, "") }
+    NF == 0 { next }
+    NF == 1 { print 1; next }
+    NF == 2 && $2 ~ /^slots=[1-9][0-9]*$/ { print substr($2, 7); next }
+    { bad = 1; print FILENAME ":" FNR ": found \"" $0 "\"" > "/dev/stderr" }
+    END { exit bad }' "$1"
+}
+
+# A word a line. Each rank gets its share of a host's cores; hosts are taken to have as many as this.
+# Other hosts do not inherit the environment.
+mpirun_options() { # RANKS_OF_A_HOST [HOST_FILE]
+  local cores name
+  cores=$(count_cores)
+  if (($1 > cores)); then
+    printf '%s\n' --oversubscribe --bind-to none
+  else
+    printf '%s\n' --map-by "slot:PE=$((cores / $1))" --bind-to core
+  fi
+  [[ -n ${2:-} ]] || return 0
+  printf '%s\n' --hostfile "$2"
+  for name in CIFAR10_DIR CIFAR_RESTART_COUNT OMP_NUM_THREADS; do
+    [[ -z ${!name+set} ]] || printf '%s\n' -x "$name"
+  done
+}
+
+# Whom a signal killed, going by mpirun's messages: "rank N"; "a rank", as it does not always say
+# which; mpirun, which then said nothing; or nobody, and the code is mpirun's own.
+killed() { # MESSAGES
+  sed -n 's/^mpirun noticed that process \(rank [0-9]*\) .* exited on signal.*/\1/p' "$1" |
+    grep . ||
+    { grep -q 'job has been aborted' "$1" && echo "a rank"; } ||
+    { [[ -s $1 ]] || echo mpirun; }
+}
+
+# A host that could not be reached, or not any more.
+host_lost() { # MESSAGES
+  grep -qE 'unable to reliably start|failed after launch|lost communication with a remote daemon' "$1"
+}
+
+# mpirun's messages without those on how the job ended, which the exit code says.
+unexpected() {
+  awk '/^-+$/ { flush_block(); next }
+    /ORTE_ERROR_LOG.*show_help/ { next }
+    { block = block $0 "\n" }
+    function flush_block() {
+      if (block !~ /MPI_ABORT was invoked|non-zero (exit code|status)|exited on signal/)
+        printf "%s", block
+      block = ""
+    }
+    END { flush_block() }'
+}
+
+# The living processes of a session.
+processes_of() { # SESSION
+  sed -n "s/^\([0-9]*\) (.*) [^XZ] [0-9]* [0-9]* $1 .*/\1/p" /proc/[0-9]*/stat 2>/dev/null || true
+}
+
+# Nobody may be left when the next start begins. Ranks whose mpirun was killed end by themselves in
+# a second or two, but not when they were stopped.
+end_session() { # SESSION
+  local tries left
+  for tries in {1..150}; do
+    mapfile -t left < <(processes_of "$1")
+    ((${#left[@]})) || return 0
+    ((tries < 50)) || kill -KILL "${left[@]}" 2>/dev/null || true
+    sleep 0.1 || true
+  done
+  die 6 "processes ${left[*]} cannot be ended"
+}
