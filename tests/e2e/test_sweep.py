@@ -120,6 +120,16 @@ def test_on_slurm_it_submits_an_array_for_each_seed(tree, tmp_path):
     assert submitted[2].endswith(f"--wrap {tree}/build/cifar-ddp report runs/width")
 
 
+def test_the_array_job_trains_where_the_sweep_looks(tree):
+    write_script(tree / "launch" / "slurm.sbatch", 'echo "$CIFAR_RUN_DIR $*"')
+    done = subprocess.run(
+        ["bash", tree / "launch" / "slurm-array.sbatch", "configs/width", "--seed", "43"], cwd=tree,
+        capture_output=True, text=True, timeout=30, env=ENVIRONMENT | {
+            "SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_JOB_ID": "7", "CIFAR_RUNS": "runs/width",
+            "CIFAR_RUN_ENDING": "-seed-43"})
+    assert done.stdout == "runs/width/conv-8-seed-43 --config configs/width/conv-8.toml --seed 43\n"
+
+
 @pytest.mark.parametrize("arguments, parts", [
     ([], "found no folder"),
     (["nowhere"], "nowhere: found no recipe"),
