@@ -15,6 +15,12 @@ folder_of() { # OPTION VALUE
   realpath -m "$2"
 }
 
+# Not a cluster that somebody works with.
+refuse_other_folder() {
+  grep -qs '^# The configuration of cluster/slurm,' "$dir/slurm.conf" ||
+    die 2 "$dir/slurm.conf: not written by cluster/slurm/up; expected another --dir"
+}
+
 # The process of a service, if it runs. Its arguments name the folder, so that a process number that
 # went to somebody else is not taken for it.
 pid_of() { # SERVICE

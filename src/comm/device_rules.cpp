@@ -66,7 +66,8 @@ void refuse_missing_gpu(bool cuda_build, const char* visible) {
                 "or the variable unset");
   }
   throw Error(ExitCode::kUsage, "--device cuda", "no GPU is visible",
-              "a GPU and its driver (see nvidia-smi)");
+              "a GPU and its driver (see nvidia-smi; under Slurm, GPUs asked for by --gpus-per-node, "
+              "--gpus-per-task or --gres=gpu:N)");
 }
 
 }  // namespace cifar

@@ -16,7 +16,9 @@ std::string Axis::label(double tick) const {
 }
 
 Axis make_axis(double low, double high, int ticks, bool whole) {
-  if (!(high > low)) {
+  // Values that differ by rounding alone are one value: steps between them would be too small to
+  // count.
+  if (!(high - low > 1e-9 * std::max(std::abs(low), std::abs(high)))) {
     const double room = whole ? 0.5 : std::max(std::abs(low) * 0.1, 1e-9);
     low -= room;
     high += room;
@@ -31,7 +33,10 @@ Axis make_axis(double low, double high, int ticks, bool whole) {
   if (whole) axis.step = std::max(axis.step, 1.0);
   const double first = std::floor(low / axis.step + 1e-9);
   const double last = std::ceil(high / axis.step - 1e-9);
-  for (double i = first; i <= last; ++i) axis.ticks.push_back(i * axis.step);
+  const int64_t steps = std::llround(last - first);
+  for (int64_t i = 0; i <= steps; ++i) {
+    axis.ticks.push_back((first + static_cast<double>(i)) * axis.step);
+  }
   axis.low = axis.ticks.front();
   axis.high = axis.ticks.back();
   return axis;

@@ -79,7 +79,7 @@ std::string compare_with_best(const std::vector<Score>& scores) {
   }
   std::string text;
   if (!noise.empty()) {
-    text += fmt::format(" Its lead over {} is inside the noise.", behind(scores, noise));
+    text += fmt::format(" Its lead over {} cannot be told from noise.", behind(scores, noise));
   }
   if (!worse.empty()) {
     text += fmt::format(" It is ahead of {} by more than noise explains.", behind(scores, worse));
@@ -97,10 +97,12 @@ std::string compare_with_best(const std::vector<Score>& scores) {
 }  // namespace
 
 std::vector<double> RunGroup::test_accuracies() const {
-  std::vector<double> values;
+  std::map<int64_t, double> by_seed;
   for (const RunRecord& run : runs) {
-    if (run.test) values.push_back(run.test->accuracy);
+    if (run.test) by_seed.insert({run.config.train.seed, run.test->accuracy});
   }
+  std::vector<double> values;
+  for (const auto& [seed, accuracy] : by_seed) values.push_back(accuracy);
   return values;
 }
 
@@ -140,8 +142,8 @@ std::vector<std::string> comparison_warnings(const std::vector<RunGroup>& groups
           fmt::format("{}/{}", run.config.data.split_seed, run.config.data.validation_size));
       epochs.insert(run.config.train.epochs);
       if (seeds.insert(run.config.train.seed).second) continue;
-      warnings.push_back(fmt::format("{}: seed {} is there twice and counts twice.", group.name,
-                                     run.config.train.seed));
+      warnings.push_back(fmt::format("{}: seed {} is there twice; its test accuracy counts once.",
+                                     group.name, run.config.train.seed));
     }
   }
   if (data.size() > 1) {

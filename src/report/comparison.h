@@ -15,7 +15,9 @@ struct RunGroup {
   std::vector<RunRecord> runs;
   int64_t parameters = 0, multiply_adds = 0;
 
-  std::vector<double> test_accuracies() const;  // of the runs that came to their end
+  // Of the runs that came to their end, one a seed: the same seed gives the same bits, and counted
+  // twice would make a spread look smaller than it is.
+  std::vector<double> test_accuracies() const;
 };
 
 // In the order of the runs.

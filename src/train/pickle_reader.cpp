@@ -28,6 +28,14 @@ uint64_t PickleReader::number(size_t width) {
   return number;
 }
 
+// In two's complement, of as many bytes as it takes.
+int64_t PickleReader::long_integer(size_t bytes) {
+  if (bytes > sizeof(int64_t)) refuse("an integer of more than 8 bytes");
+  if (bytes == 0) return 0;
+  const size_t missing = 8 * (sizeof(int64_t) - bytes);
+  return static_cast<int64_t>(number(bytes) << missing) >> missing;
+}
+
 std::string_view PickleReader::text(size_t size) {
   const std::string_view text = piece_of(pickle_, position_, size);
   position_ += size;
@@ -103,8 +111,7 @@ bool PickleReader::run_atom(uint8_t opcode) {
       stack_.emplace_back(static_cast<int64_t>(number(opcode == 'K' ? 1 : 2)));
       return true;
     case 0x8a:  // LONG1
-      if (number(1) != 8) refuse("an integer that is not of 8 bytes");
-      stack_.emplace_back(static_cast<int64_t>(number(8)));
+      stack_.emplace_back(long_integer(number(1)));
       return true;
     case 'G':  // BINFLOAT, the highest byte first
       stack_.emplace_back(std::bit_cast<double>(__builtin_bswap64(number(8))));

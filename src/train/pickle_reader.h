@@ -72,6 +72,7 @@ class PickleReader {
   }
 
   uint64_t number(size_t width);
+  int64_t long_integer(size_t bytes);
   std::string_view text(size_t size);
   std::string line();
   Value pop();

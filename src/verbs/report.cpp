@@ -68,7 +68,7 @@ void report_after_training(const std::string& run, const std::vector<Prediction>
   if (!predictions.empty())
     tested.emplace(TestedImages{predictions, test, "the network at the end"});
   write_run_report(record, tested, record.path + "/report.html");
-} catch (const Error& error) {
+} catch (const std::exception& error) {  // whatever it is: the training is done and stays so
   log.warning(std::string("no report: ") + error.what());
 }
 

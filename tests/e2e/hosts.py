@@ -1,6 +1,7 @@
 """Two hosts on one machine: network namespaces, joined by a network for MPI's messages and one for
 mpirun's own; with an sshd each where a test asks for it."""
 
+import contextlib
 import os
 import pathlib
 import shlex
@@ -85,7 +86,8 @@ class Hosts:
 
     def remove(self):
         for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for space in self.spaces.values():
             ip("netns", "delete", space)
 

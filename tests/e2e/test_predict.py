@@ -83,8 +83,9 @@ PASSES = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
           (0, 1, 1, 2)]
 
 
-def png(samples, colour_type, depth, interlaced=False):
-    """PNG bytes (https://www.w3.org/TR/png-3/): PIL writes neither 16 bits of colour nor interlaced."""
+def png(samples, colour_type, depth, interlaced=False, claims=None):
+    """PNG bytes (https://www.w3.org/TR/png-3/): PIL writes neither 16 bits of colour nor interlaced.
+    `claims`: a width and a height that the file says of itself, instead of its own."""
     def chunk(kind, body):
         return (struct.pack(">I", len(body)) + kind + body +
                 struct.pack(">I", zlib.crc32(kind + body)))
@@ -93,7 +94,7 @@ def png(samples, colour_type, depth, interlaced=False):
     raw = b"".join(b"\0" + row.tobytes()
                    for x, y, dx, dy in (PASSES if interlaced else [(0, 0, 1, 1)])
                    for row in rows[y::dy, x::dx])
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, interlaced)
+    header = struct.pack(">IIBBBBB", *(claims or (width, height)), depth, colour_type, 0, 0, interlaced)
     return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw)) +
             chunk(b"IEND", b""))
 
@@ -245,8 +246,10 @@ def bad_pictures(folder):
                 "cut.jpg": (jpeg.getvalue()[:-600], "JPEG: Premature end"),
                 "crc.png": (bytes(wrong_crc), "PNG: "),
                 "start.jpg": (b"\xff\xd8\xff\xe0", "JPEG: "),
-                "bomb.png": (png(np.zeros((1, 1, 1)), 0, 8).replace(
-                    struct.pack(">II", 1, 1), struct.pack(">II", 60000, 60000)), "PNG: ")}
+                "giant.png": (png(np.zeros((1, 1, 1)), 0, 8, claims=(60000, 60000)),
+                              "PNG: more than 250 million pixels"),
+                "bomb.png": (png(np.zeros((1, 1, 1)), 0, 8, claims=(15000, 15000)),
+                             "PNG: too short for its size in pixels")}
     for name, (content, _) in contents.items():
         (folder / name).write_bytes(content)
     said = {folder / name: words for name, (_, words) in contents.items()}

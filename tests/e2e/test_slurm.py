@@ -123,6 +123,18 @@ def test_an_array_trains_every_recipe(folder, tmp_path):
         assert task.weights == train(tmp_path / name, *arguments, "--seed", seed).weights
 
 
+def test_each_task_of_an_array_is_requeued_by_itself(cluster, tmp_path):
+    """One task's SLURM_JOB_ID is the id of the whole array."""
+    folder = Folder(cluster, tmp_path,
+                    program='[[ $1 != train || $CIFAR_RESTART_COUNT != 0 ]] || exit 6')
+    (folder.root / "recipes").mkdir()
+    for name in ("one", "two"):
+        (folder.root / "recipes" / f"{name}.toml").touch()
+    job = folder.submit("--ntasks", 1, "--array", "1-2", "--", "recipes", script="slurm-array.sbatch")
+    for number in (1, 2):
+        assert type(job)(folder, f"{job.name}_{number}").completed().restarts == 1
+
+
 def test_a_cancelled_job_writes_a_checkpoint_and_stays_cancelled(folder):
     job = folder.submit(*TWO_BY_TWO, "--", *TRAINING, **slow(starts=1))
     job.wait_for_checkpoint()

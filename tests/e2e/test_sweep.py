@@ -72,7 +72,9 @@ def test_it_trains_every_recipe_with_every_seed_once(tree):
     assert "expected the same flags, or --runs DIR" in messages
 
 
-def test_it_goes_on_where_it_was_stopped(tree):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_goes_on_where_it_was_stopped(tree, number):
+    """Ctrl-C goes to all of a terminal's processes."""
     (tree / "configs" / "width" / "conv-8.toml").unlink()
     arguments = ["-n", "1", "configs/width", *FLAGS[:-1], "16"]
     process = start(tree, *arguments)
@@ -80,7 +82,10 @@ def test_it_goes_on_where_it_was_stopped(tree):
     while not lines.exists() or lines.stat().st_size == 0:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     out, messages = process.communicate(timeout=60)
     assert process.returncode == 75, out + messages
     assert "start it again to go on" in messages

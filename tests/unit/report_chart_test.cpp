@@ -33,6 +33,17 @@ TEST(Axis, OfEpochsHasWholeNumbers) {
   EXPECT_THAT(labels(make_axis(1, 20, 6, true)), ElementsAre("0", "5", "10", "15", "20"));
 }
 
+// Steps of less than the values' rounding cannot be counted: the loop over them never ended.
+TEST(Axis, TakesValuesThatDifferByRoundingForOne) {
+  for (const double value : {0.1, 2.302585, 1e9, -5.0}) {
+    const Axis axis =
+        make_axis(value, std::nextafter(value, std::numeric_limits<double>::infinity()), 4);
+    EXPECT_LT(axis.ticks.size(), 20u) << value;
+    EXPECT_GT(axis.place(value), 0) << value;
+    EXPECT_LT(axis.place(value), 1) << value;
+  }
+}
+
 TEST(Axis, GivesEqualValuesRoom) {
   for (const double value : {0.0, 0.7, -3.0, 1e-4}) {
     const Axis axis = make_axis(value, value, 4);
