@@ -65,9 +65,10 @@ void refuse_missing_gpu(bool cuda_build, const char* visible) {
                 "GPUs given to the job (Slurm: --gpus-per-node, --gpus-per-task or --gres=gpu:N), "
                 "or the variable unset");
   }
-  throw Error(ExitCode::kUsage, "--device cuda", "no GPU is visible",
-              "a GPU and its driver (see nvidia-smi; under Slurm, GPUs asked for by --gpus-per-node, "
-              "--gpus-per-task or --gres=gpu:N)");
+  throw Error(
+      ExitCode::kUsage, "--device cuda", "no GPU is visible",
+      "a GPU and its driver (see nvidia-smi; under Slurm, GPUs asked for by --gpus-per-node, "
+      "--gpus-per-task or --gres=gpu:N)");
 }
 
 }  // namespace cifar

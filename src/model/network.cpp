@@ -129,7 +129,8 @@ std::string Network::table() const {
                         fmt::group_digits(layer.multiply_adds()), computed_[i]);
   }
   return text + fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}\n", "", "sum", "",
-                            fmt::group_digits(parameter_count()), fmt::group_digits(multiply_adds()));
+                            fmt::group_digits(parameter_count()),
+                            fmt::group_digits(multiply_adds()));
 }
 
 int64_t Network::parameter_count() const {

@@ -38,10 +38,11 @@ ExitCode doctor(const Invocation& invocation) {
   }
   const DeviceChoice device = choose_device(config.run.device, config.run.comm, world);
   const int64_t threads = set_threads(config.train, device, world);
-  const auto lines = world.gather(fmt::format(
-      "rank {} on {}: local rank {} of {}, {}, CUDA_VISIBLE_DEVICES {}, {} cores (CPUs {}), {} threads",
-      world.rank(), world.host(), world.local_rank(), world.local_size(), device.device.str(),
-      visible_devices(), world.cores(), world.cpus(), threads));
+  const auto lines = world.gather(
+      fmt::format("rank {} on {}: local rank {} of {}, {}, CUDA_VISIBLE_DEVICES {}, {} cores (CPUs "
+                  "{}), {} threads",
+                  world.rank(), world.host(), world.local_rank(), world.local_size(),
+                  device.device.str(), visible_devices(), world.cores(), world.cpus(), threads));
   for (const std::string& line : lines) log.line(line);
   const auto comm = make_communicator(device.comm, world, config.run.timeout);
   check_sum(*comm, device.device);
