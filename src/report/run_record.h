@@ -37,7 +37,7 @@ struct RunRecord {
   double last_change = 0;         // of metrics.jsonl, in seconds since 1970
 
   int64_t whole_epochs() const;
-  double seconds() const;            // all that was counted: training, validation, checkpoints
+  double seconds() const;            // of training and validation, as metrics.jsonl has them
   double images_per_second() const;  // over all epochs
 };
 
