@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "train/trainer.h"
 #include "train/weights_file.h"
+#include "train/whitening.h"
 #include "verbs/report.h"
 #include "verbs/setup.h"
 
@@ -155,6 +156,9 @@ ExitCode train(const Invocation& invocation) {
   } else if (world.rank() == 0 && !config.train.init_from.empty()) {
     const std::string& file = config.train.init_from;
     restore_weights(weights_of(read_file(file, ExitCode::kCheckpoint), file), file, *state.network);
+  } else if (world.rank() == 0) {
+    whiten(*state.network, std::make_shared<ResidentSet>(dataset.train, torch::kCPU),
+           samples_of(dataset, config.data, "train").order, config.augmentation);
   }
   broadcast(state, *comm);
 
