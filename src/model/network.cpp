@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -179,21 +180,31 @@ torch::Tensor Network::forward(torch::Tensor images, const Pass& pass) {
 }
 
 std::string Network::table() const {
-  std::string text = fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}  {}\n", "", "layer", "output",
-                                 "parameters", "multiply-adds", "on the CPU");
-  size_t depth = 0;  // in residual blocks
+  size_t depth = 0, width = 28;  // in residual blocks; of the longest line, or this
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    if (layers_[i]->bracket() == Bracket::kAdd) --depth;
+    lines.push_back(std::string(2 * depth, ' ') + texts_[i]);
+    if (layers_[i]->bracket() == Bracket::kResidual) ++depth;
+    width = std::max(width, lines.back().size());
+  }
+  const auto row = [width](const auto& index, const std::string& layer, const std::string& output,
+                           const auto& parameters, const auto& multiply_adds) {
+    return fmt::format("{:>3}  {:<{}} {:>12} {:>12} {:>14}", index, layer, width, output,
+                       parameters, multiply_adds);
+  };
+  std::string text = row("", "layer", "output", "parameters", "multiply-adds") + "  on the CPU\n";
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = *layers_[i];
-    if (layer.bracket() == Bracket::kAdd) --depth;
-    text += fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}  {}\n", i,
-                        std::string(2 * depth, ' ') + texts_[i], layer.output().text(),
-                        fmt::group_digits(trainable_parameters_of(layer)),
-                        fmt::group_digits(layer.multiply_adds()), computed_[i]);
-    if (layer.bracket() == Bracket::kResidual) ++depth;
+    text +=
+        row(i, lines[i], layer.output().text(), fmt::group_digits(trainable_parameters_of(layer)),
+            fmt::group_digits(layer.multiply_adds())) +
+        "  " + computed_[i] + "\n";
   }
-  return text + fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}\n", "", "sum", "",
-                            fmt::group_digits(parameter_count()),
-                            fmt::group_digits(multiply_adds()));
+  return text +
+         row("", "sum", "", fmt::group_digits(parameter_count()),
+             fmt::group_digits(multiply_adds())) +
+         "\n";
 }
 
 int64_t Network::parameter_count() const {
