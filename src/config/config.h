@@ -27,24 +27,29 @@ struct AugmentationConfig {
 };
 
 struct OptimizerConfig {
-  std::string name;  // adam | adamw | sgd
+  std::string name;                             // adam | adamw | sgd | muon
+  std::vector<std::string> parameters = {"*"};  // globs; see optim/claims.h
   double learning_rate = 0;
+  double until_epoch =
+      0;  // where its schedule ends, and its rate is 0 from then on; 0: the run's end
   double weight_decay = 0;  // L2 for adam and sgd, decoupled for adamw
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double momentum = 0;
   bool nesterov = false;
+  int64_t newton_schulz_steps = 5;  // muon
+  int64_t normalise_every = 0;      // muon: steps between two scalings of the weights; 0: none
   std::string scale_learning_rate = "none";  // none | linear | sqrt in batch / reference_batch_size
   int64_t reference_batch_size = 64;
 };
 
 struct ScheduleConfig {
-  std::string name = "constant";  // constant | step | cosine | one-cycle
+  std::string name = "constant";  // constant | step | linear | cosine | one-cycle
   double warmup_epochs = 0;       // linear from 0, over the first steps
   double step_epochs = 5;         // step: multiply by step_factor every so many epochs
   double step_factor = 0.1;
-  double final_factor = 0;  // cosine, one-cycle: last rate as a fraction of learning_rate
+  double final_factor = 0;  // linear, cosine, one-cycle: last rate as a fraction of learning_rate
   double one_cycle_start_factor = 0.04;  // one-cycle: first rate as a fraction of learning_rate
   double one_cycle_peak = 0.3;  // one-cycle: the fraction of all steps at which the rate peaks
 };
@@ -91,6 +96,8 @@ struct Config {
   ModelConfig model;
   AugmentationConfig augmentation;
   OptimizerConfig optimizer;
+  std::vector<OptimizerConfig>
+      optimizers;  // of [[optimizer]]; not empty: in the place of optimizer
   ScheduleConfig schedule;
   TrainConfig train;
   RunConfig run;

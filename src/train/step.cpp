@@ -39,7 +39,11 @@ void TrainStep::run(const StepPlan& plan) {
 
   timer_.begin(Phase::kCompute);
   if (flat.buffers().numel() > 0) flat.buffers().copy_(flat.buffer_sums());
-  state_.optimizer->step(flat.parameters(), flat.gradients(), plan.learning_rate);
+  for (size_t i = 0; i < state_.groups.size(); ++i) {
+    const OptimizerGroup& group = state_.groups[i];
+    group.optimizer->step(group.slice_of(flat.parameters()), group.slice_of(flat.gradients()),
+                          plan.learning_rates[i]);
+  }
   timer_.end();
 }
 

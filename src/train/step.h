@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "base/range.h"
 #include "comm/communicator.h"
@@ -18,9 +19,9 @@ namespace cifar {
 struct StepPlan {
   Range samples;  // of the epoch's order: the global batch
   int64_t epoch;
-  double learning_rate;
-  bool stop_requested;     // by this rank; the sum over ranks is in metrics()[2]
-  bool checkpoint_wanted;  // likewise, metrics()[3]
+  std::vector<double> learning_rates;  // of each optimizer group
+  bool stop_requested;                 // by this rank; the sum over ranks is in metrics()[2]
+  bool checkpoint_wanted;              // likewise, metrics()[3]
 };
 
 class TrainStep {

@@ -53,8 +53,8 @@ TEST_F(GpuTest, OptimizerKernelsDoWhatTheCpuDoes) {
       torch::manual_seed(1);
       const auto expected = torch::randn({size});
       const auto found = expected.to(gpu_);
-      const auto on_cpu = make_optimizer(config, expected);
-      const auto on_gpu = make_optimizer(config, found);
+      const auto on_cpu = make_optimizer(config, {expected});
+      const auto on_gpu = make_optimizer(config, {found});
       for (int64_t step = 0; step < 5; ++step) {
         const auto gradients = torch::randn({size});
         on_cpu->step(expected, gradients, 0.01);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "config/load.h"
 #include "config/options.h"
+#include "config/toml_file.h"
 #include "config/values.h"
 
 namespace cifar {
@@ -235,6 +236,48 @@ TEST_F(Load, WritesTheArticleAsItIs) {
             0u);
 }
 
+constexpr const char* kTwoOptimizers = R"(
+[[optimizer]]
+name = "muon"
+parameters = ["conv.weight", "3.*"]
+learning_rate = 0.24
+until_epoch = 3
+[[optimizer]]
+name = "sgd"
+learning_rate = 0.5
+)";
+
+TEST_F(Load, ReadsAndWritesSeveralOptimizers) {
+  const Config first = with_recipe(kTwoOptimizers);
+  for (const Config& config : {first, with_recipe(to_toml(first))}) {
+    ASSERT_EQ(config.optimizers.size(), 2u);
+    EXPECT_EQ(config.optimizers[0].name, "muon");
+    EXPECT_EQ(config.optimizers[0].parameters, (std::vector<std::string>{"conv.weight", "3.*"}));
+    EXPECT_EQ(config.optimizers[0].learning_rate, 0.24);
+    EXPECT_EQ(config.optimizers[0].until_epoch, 3);
+    EXPECT_EQ(config.optimizers[1].name, "sgd");
+    EXPECT_EQ(config.optimizers[1].parameters, std::vector<std::string>{"*"});
+    EXPECT_EQ(config.optimizers[1].learning_rate, 0.5);
+    EXPECT_EQ(config.optimizers[1].until_epoch, 0);
+  }
+}
+
+TEST_F(Load, ALaterOptimizerReplacesSeveral) {
+  Config config = with_recipe(kTwoOptimizers);
+  assign(config, parse_recipe("[train]\nepochs = 3", "r.toml"));
+  EXPECT_EQ(config.optimizers.size(), 2u);
+  assign(config, parse_recipe("[optimizer]\nlearning_rate = 0.25", "r.toml"));
+  EXPECT_TRUE(config.optimizers.empty());
+  EXPECT_EQ(config.optimizer.name, "adam");
+  EXPECT_EQ(config.optimizer.learning_rate, 0.25);
+}
+
+TEST_F(Load, RefusesAnOptimizersFlagBesideSeveral) {
+  EXPECT_EQ(complaint({"--config", recipe(kTwoOptimizers), "--learning-rate", "1"}),
+            "--learning-rate: given with the 2 optimizers of a recipe; expected a recipe file that "
+            "says it in [[optimizer]]");
+}
+
 TEST_F(Load, RefusesAFileItCannotRead) {
   const std::string path = recipe("[train]\nepochs = 3");
   std::filesystem::permissions(path, std::filesystem::perms::none);
@@ -327,7 +370,17 @@ TEST_F(Load, RefusesBadRecipes) {
       {"[optimizer]\nlearning_rate = nan",
        "r.toml:2:17: optimizer.learning_rate: nan; expected a number greater than 0"},
       {"[optimizer]\nname = 'lion'",
-       "r.toml:2:8: optimizer.name: lion; expected adam, adamw or sgd"},
+       "r.toml:2:8: optimizer.name: lion; expected adam, adamw, sgd or muon"},
+      {"[[optimizer]]\nlearning_rate = 1",
+       "r.toml:1:1: optimizer.name: missing; expected adam, adamw, sgd or muon"},
+      {"[[optimizer]]\nname = 'sgd'\nlearning_rate = 1\n[[optimizer]]\nname = 'sgd'",
+       "r.toml:4:1: optimizer.learning_rate: missing; expected a number greater than 0"},
+      {"[[optimizer]]\nname = 'sgd'\nlearning_rate = 0",
+       "r.toml:3:17: optimizer.learning_rate: 0; expected a number greater than 0"},
+      {"[[optimizer]]\nname = 'sgd'\nlearning_rate = 1\nparameters = []",
+       "r.toml:4:14: optimizer.parameters: empty; expected a list of at least 1 string"},
+      {"optimizer = [1, 2]", "r.toml:1:13: optimizer: [1, 2]; expected a table, [optimizer]"},
+      {"[[train]]\nepochs = 1", "r.toml:1:1: train: [a table]; expected a table, [train]"},
       {"[augmentation]\nstd = [1, 'x', 1]",
        "r.toml:2:7: augmentation.std: [1, \"x\", 1]; expected 3 numbers greater than 0"},
       {"[model]\nlayers = []",

@@ -131,7 +131,7 @@ struct Stepper {
   }
 
   void run(const Range& samples, double learning_rate = 0.001, bool stop = false) {
-    step.run({samples, 0, learning_rate, stop, /*checkpoint_wanted=*/false});
+    step.run({samples, 0, {learning_rate}, stop, /*checkpoint_wanted=*/false});
   }
 
   Batches batches;

@@ -44,7 +44,7 @@ class TrainerTest : public testing::Test {
       states.push_back(std::make_unique<TrainState>(config_, torch::kCPU));
     }
     if (const auto found = newest_checkpoint(path, silent_)) {
-      restore(found->checkpoint, found->file, config_.optimizer.name, *states[0]);
+      restore(found->checkpoint, found->file, *states[0]);
       directory.rewind_metrics(states[0]->position.epoch);
     }
     run_ranks(ranks, [&](Communicator& comm) {
