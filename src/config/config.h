@@ -19,9 +19,14 @@ struct ModelConfig {
   std::vector<std::string> layers;  // see model/layers.h for the grammar
 };
 
+// In this order: crop, flip, normalise, jitter, cutout. See data/augment.h.
 struct AugmentationConfig {
-  bool flip = false;                     // mirror each image with probability 1/2
-  int64_t crop_padding = 0;              // pad with black by so many pixels, crop 32x32 at random
+  std::string flip = "none";             // none | random | alternating
+  int64_t crop_padding = 0;              // pad by so many pixels, crop 32x32 at random
+  std::string padding_mode = "black";    // black | reflect (at most 31 pixels)
+  int64_t cutout = 0;                    // side of a square that is set to the mean colour; 0: none
+  double brightness = 0;                 // jitter: normalised values + [-brightness, brightness),
+  double contrast = 0;                   // then times [1 - contrast, 1 + contrast)
   std::vector<double> mean = {0, 0, 0};  // of red, green, blue, in [0, 1]; subtracted
   std::vector<double> std = {1, 1, 1};   // the result is divided by it
 };
@@ -56,16 +61,21 @@ struct ScheduleConfig {
 
 struct TrainConfig {
   int64_t epochs = 0;
-  int64_t batch_size = 0;              // global, over all ranks
-  int64_t batch_size_per_rank = 0;     // the other way to say it; 0: not given
-  int64_t seed = 0;                    // initial weights, shuffling, augmentation, dropout
-  int64_t shards = 0;                  // of the global batch; 0: one a rank
-  std::string reduction = "ordered";   // ordered | overlapped
-  int64_t threads = 0;                 // of each rank; 0: its share of the cores
-  std::string precision = "fp32";      // fp32 | tf32 | bf16
-  std::string kernels = "auto";        // auto | libtorch: convolutions on the CPU in fp32
-  std::string validation = "sharded";  // sharded | rank0
-  std::string init_from;               // file of the weights to begin with; empty: drawn by seed
+  int64_t batch_size = 0;             // global, over all ranks
+  int64_t batch_size_per_rank = 0;    // the other way to say it; 0: not given
+  bool drop_last = false;             // leave out the last batch of an epoch when it is short
+  int64_t seed = 0;                   // initial weights, shuffling, augmentation, dropout
+  int64_t shards = 0;                 // of the global batch; 0: one a rank
+  std::string reduction = "ordered";  // ordered | overlapped
+  int64_t threads = 0;                // of each rank; 0: its share of the cores
+  std::string precision = "fp32";     // fp32 | tf32 | bf16
+  std::string kernels = "auto";       // auto | libtorch: convolutions on the CPU in fp32
+  double label_smoothing = 0;  // in [0, 1); of the train loss, as torch's cross_entropy has it
+  std::string loss_reduction = "mean";  // mean | sum: what the gradient is of; metrics stay means
+  std::string validation = "sharded";   // sharded | rank0
+  std::string tta = "none";             // none | mirror | shift, see train/predictions.h
+  double tta_uncertain = 1;  // the share of the images, least sure first, that tta is for
+  std::string init_from;     // file of the weights to begin with; empty: drawn by seed
 };
 
 struct RunConfig {

@@ -31,6 +31,12 @@ Check one_of(std::vector<std::string> choices) {
   return {.choices = std::move(choices)};
 }
 
+// For a choice that was a switch in recipes of earlier versions, which checkpoints hold.
+Check was_switch(std::string when_false, std::string when_true, Check check) {
+  check.of_switch = {std::move(when_false), std::move(when_true)};
+  return check;
+}
+
 Check three(Check each) {
   each.length = 3;
   return each;
@@ -54,9 +60,20 @@ std::vector<Option> make_options() {
       OPTION(data.validation_size, "validation-size", "N", "images held out of the 50,000",
              range(0, 49999)),
       OPTION(model.layers, "layers", "LIST", "the network, layer by layer", any()),
-      OPTION(augmentation.flip, "flip", "", "mirror half of the images", any()),
+      OPTION(augmentation.flip, "flip", "HOW",
+             "mirror half of the images: random, each epoch anew; alternating, the other half in "
+             "the next epoch",
+             was_switch("none", "random", one_of({"none", "random", "alternating"}))),
       OPTION(augmentation.crop_padding, "crop-padding", "PIXELS",
              "pad with so many pixels, crop 32x32 at random", range(0, 32)),
+      OPTION(augmentation.padding_mode, "padding-mode", "HOW",
+             "black, or reflect the image at its edges", one_of({"black", "reflect"})),
+      OPTION(augmentation.cutout, "cutout", "PIXELS",
+             "side of a square of the image that is set to the mean colour; 0: none", range(0, 32)),
+      OPTION(augmentation.brightness, "brightness", "X",
+             "add up to X, more or less, to an image's normalised values", at_least(0)),
+      OPTION(augmentation.contrast, "contrast", "X",
+             "then multiply them by 1, up to X more or less", range(0, 1)),
       OPTION(augmentation.mean, "mean", "R,G,B", "subtracted from pixels, which are 0 to 1",
              three(range(0, 1))),
       OPTION(augmentation.std, "std", "R,G,B", "divides what mean left", three(above(0))),
@@ -99,6 +116,8 @@ std::vector<Option> make_options() {
       OPTION(train.batch_size, "batch-size", "N", "images a step, over all ranks", at_least(1)),
       OPTION(train.batch_size_per_rank, "batch-size-per-rank", "N",
              "images a step on each rank, instead of batch-size", at_least(1)),
+      OPTION(train.drop_last, "drop-last", "", "leave out an epoch's last batch when it is short",
+             any()),
       OPTION(train.seed, "seed", "N", "of initial weights, shuffling, augmentation, dropout",
              at_least(0)),
       OPTION(train.shards, "shards", "S", "slices of the batch; 0: one a rank", at_least(0)),
@@ -109,8 +128,20 @@ std::vector<Option> make_options() {
       OPTION(train.precision, "precision", "P", "arithmetic", one_of({"fp32", "tf32", "bf16"})),
       OPTION(train.kernels, "kernels", "WHOSE",
              "convolutions on the CPU: the faster, or LibTorch's", one_of({"auto", "libtorch"})),
+      OPTION(train.label_smoothing, "label-smoothing", "X",
+             "share of the target that all classes get alike; of the train loss",
+             from_and_below(0, 1)),
+      OPTION(train.loss_reduction, "loss-reduction", "HOW",
+             "gradient of the batch's mean loss, or of its sum", one_of({"mean", "sum"})),
       OPTION(train.validation, "validation", "WHO", "all ranks or one",
              one_of({"rank0", "sharded"})),
+      OPTION(train.tta, "tta", "VIEWS",
+             "test-time augmentation: average the logits over mirrored, or shifted and mirrored, "
+             "images; the test split and evaluate",
+             one_of({"none", "mirror", "shift"})),
+      OPTION(train.tta_uncertain, "tta-uncertain", "X",
+             "the share of the images, those with the lowest probabilities, that tta is for",
+             range(0, 1)),
       OPTION(train.init_from, "init-from", "FILE",
              "begin with the weights of a checkpoint or of a state dict that torch.save wrote",
              any()),

@@ -129,8 +129,11 @@ class RecipeReader {
 
   void read_value(const Option& option, const toml::node& node) {
     const std::string place = subject(node.source(), option.key);
-    const auto value =
+    auto value =
         std::visit([&](const auto& type) { return read_as(node, type); }, get(option, Config{}));
+    if (const auto* on = node.as_boolean(); on != nullptr && !option.check.of_switch.empty()) {
+      value = option.check.of_switch[on->get() ? 1 : 0];
+    }
     if (!value) throw Error(ExitCode::kUsage, place, show(node), expectation(option));
     assignments_.push_back({&option, *value, place, optimizer_});
   }

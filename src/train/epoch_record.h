@@ -32,7 +32,8 @@ struct EpochRecord {
   double train_accuracy() const;
 };
 
-// The last object of metrics.jsonl.
-std::string test_json(const Position& position, const EvaluationResult& result);
+// The last object of metrics.jsonl; it names the views of a test-time augmentation.
+std::string test_json(const Position& position, const EvaluationResult& result,
+                      const TestTimeAugmentation& tta = {});
 
 }  // namespace cifar

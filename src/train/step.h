@@ -41,6 +41,8 @@ class TrainStep {
   Precision precision_;
   uint64_t seed_;
   int64_t shards_;
+  double label_smoothing_;
+  bool sums_losses_;  // the gradient is that of the sum of the losses, not of their mean
   std::unique_ptr<Reducer> reducer_;
   uint64_t updates_ = 0;          // the step's number here: its passes see the same weights
   torch::Tensor buffers_before_;  // batch-norm's running statistics; may be empty

@@ -35,8 +35,8 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
       log_(log),
       split_(split_train(dataset.train.size(), config.data.validation_size,
                          static_cast<uint64_t>(config.data.split_seed))),
-      steps_per_epoch_(
-          steps_per_epoch(static_cast<int64_t>(split_.train.size()), config.train.batch_size)),
+      steps_per_epoch_(steps_per_epoch(static_cast<int64_t>(split_.train.size()),
+                                       config.train.batch_size, config.train.drop_last)),
       total_steps_(steps_per_epoch_ * config.train.epochs),
       test_samples_(dataset.test.size()),
       precision_(config.train.precision, state.flat.parameters().device()),
@@ -170,8 +170,10 @@ void Trainer::finish_epoch() {
   Position& at = state_.position;
   EpochRecord epoch = trained_part();
   const auto start = Clock::now();
-  epoch.val = evaluate(*state_.network, val_batches_, static_cast<int64_t>(split_.val.size()),
-                       config_.train.validation, precision_, comm_);
+  if (!split_.val.empty()) {
+    epoch.val = evaluate(*state_.network, val_batches_, static_cast<int64_t>(split_.val.size()),
+                         config_.train.validation, precision_, comm_);
+  }
   epoch.validation_seconds = seconds_since(start);
   epoch.whole = true;
   report(epoch);
@@ -204,12 +206,13 @@ void Trainer::report(const EpochRecord& epoch) {
 }
 
 void Trainer::test() {
+  const TestTimeAugmentation tta(config_.train);
   test_predictions_ = predict(*state_.network, test_batches_, test_samples_,
-                              config_.train.validation, precision_, comm_);
+                              config_.train.validation, precision_, comm_, tta);
   const EvaluationResult result = summary_of(test_predictions_);
-  log_.line(fmt::format("test loss {:.4f}, accuracy {:.4f} ({} of {} images)", result.loss,
-                        result.accuracy(), result.correct, result.samples));
-  record(test_json(state_.position, result));
+  log_.line(fmt::format("test loss {:.4f}, accuracy {:.4f} ({} of {} images){}", result.loss,
+                        result.accuracy(), result.correct, result.samples, tta.text()));
+  record(test_json(state_.position, result, tta));
 }
 
 // By the clock of rank 0, which tells the others.

@@ -51,6 +51,7 @@ void refuse_another_epoch(const Config& before, const Config& now, const FoundCh
                 fmt::format("the run's own, {}, or a checkpoint at the end of an epoch", was));
   };
   refuse("batch size", before.train.batch_size, now.train.batch_size);
+  refuse("drop_last", before.train.drop_last, now.train.drop_last);
   refuse("seed", before.train.seed, now.train.seed);
   refuse("split seed", before.data.split_seed, now.data.split_seed);
   refuse("validation size", before.data.validation_size, now.data.validation_size);
