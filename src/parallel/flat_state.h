@@ -5,8 +5,8 @@
 // Each tensor starts at a multiple of 64 bytes (cuDNN's tensor-core kernels and SIMD loads want
 // aligned addresses); the gaps hold zeros for ever. Convolution weights lie as [out, h, w, in]
 // (channels_last). Frozen parameters (no requires_grad) have no gradient, and zeros in its place.
-// Behind the gradients lie the step's metrics and what the shards made of
-// the buffers, so that they are reduced with them.
+// Behind the gradients lie the step's metrics and what the shards made of the buffers, so that they
+// are reduced with them.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -26,8 +26,11 @@ struct FlatEntry {
 
 class FlatState {
  public:
-  // Moves the network's tensors to `device` and into the flat ones, values kept.
-  FlatState(torch::nn::Module& network, torch::Device device);
+  // Moves the network's tensors to `device` and into the flat ones, values kept. `groups` has a
+  // number for each of named_parameters(): those with the lower number come first, so that a group
+  // is one slice; empty: one group.
+  FlatState(torch::nn::Module& network, torch::Device device,
+            const std::vector<size_t>& groups = {});
 
   // float32 [n]; each of equal length, gaps included.
   const torch::Tensor& parameters() const { return parameters_; }
