@@ -38,6 +38,9 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
   virtual std::string name() const = 0;
+  // Whether collectives of CUDA tensors may be part of a CUDA graph: then they use the stream
+  // alone.
+  virtual bool can_be_captured() const { return true; }
 
   // Begins an in-place sum over all ranks; the tensor is not touched until finish(). Safe to call
   // while backward still computes other tensors.

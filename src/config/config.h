@@ -68,7 +68,7 @@ struct TrainConfig {
   int64_t shards = 0;                 // of the global batch; 0: one a rank
   std::string reduction = "ordered";  // ordered | overlapped
   int64_t threads = 0;                // of each rank; 0: its share of the cores
-  std::string precision = "fp32";     // fp32 | tf32 | bf16
+  std::string precision = "fp32";     // fp32 | tf32 | bf16 | fp16
   std::string kernels = "auto";       // auto | libtorch: convolutions on the CPU in fp32
   double label_smoothing = 0;  // in [0, 1); of the train loss, as torch's cross_entropy has it
   std::string loss_reduction = "mean";  // mean | sum: what the gradient is of; metrics stay means
@@ -88,6 +88,7 @@ struct RunConfig {
   int64_t keep = 3;                    // checkpoints kept; 0: all
   std::string device = "auto";         // auto | cpu | cuda
   std::string comm = "auto";           // auto | self | mpi | nccl
+  bool cuda_graphs = true;             // a GPU's step is captured and replayed
   double timeout = 300;                // seconds that a collective may take
   std::string fault;                   // test builds: what is to break, see train/faults.h
 };

@@ -125,7 +125,8 @@ std::vector<Option> make_options() {
              "ordered: the same bits on any number of ranks; overlapped: with backward",
              one_of({"ordered", "overlapped"})),
       OPTION(train.threads, "threads", "N", "a rank; 0: its share of the cores", at_least(0)),
-      OPTION(train.precision, "precision", "P", "arithmetic", one_of({"fp32", "tf32", "bf16"})),
+      OPTION(train.precision, "precision", "P", "arithmetic",
+             one_of({"fp32", "tf32", "bf16", "fp16"})),
       OPTION(train.kernels, "kernels", "WHOSE",
              "convolutions on the CPU: the faster, or LibTorch's", one_of({"auto", "libtorch"})),
       OPTION(train.label_smoothing, "label-smoothing", "X",
@@ -161,6 +162,8 @@ std::vector<Option> make_options() {
       OPTION(run.device, "device", "DEVICE", "where to compute", one_of({"auto", "cpu", "cuda"})),
       OPTION(run.comm, "comm", "BODY", "what carries the gradients",
              one_of({"auto", "self", "mpi", "nccl"})),
+      OPTION(run.cuda_graphs, "cuda-graphs", "",
+             "capture a GPU's step and replay it as a whole; =false: launch by launch", any()),
       OPTION(run.timeout, "timeout", "SECONDS", "that a collective may take", above(0)),
       OPTION(evaluate.checkpoint, "checkpoint", "PATH",
              "a checkpoint, a run directory (its newest one), or a state dict that torch.save "

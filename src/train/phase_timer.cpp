@@ -4,6 +4,7 @@
 
 #if CIFAR_HAS_CUDA
 #include <ATen/cuda/CUDAEvent.h>
+#include <c10/cuda/CUDAGraphsC10Utils.h>
 #endif
 
 namespace cifar {
@@ -17,7 +18,9 @@ struct PhaseTimer::Events {
   std::vector<Mark> marks;  // reused from one epoch to the next
   size_t used = 0;
 
+  // Not while a graph is captured: its replays would record nothing.
   void record(Phase phase) {
+    if (c10::cuda::currentStreamCaptureStatusMayInitCtx() != c10::cuda::CaptureStatus::None) return;
     if (used == marks.size()) marks.emplace_back();
     marks[used].phase = phase;
     marks[used++].event.record();

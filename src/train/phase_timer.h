@@ -1,5 +1,6 @@
 // Where the time of an epoch goes. On the CPU it reads the clock; on a GPU it records events, which
-// cost the device nothing, and reads them when asked.
+// cost the device nothing, and reads them when asked. What runs as a captured graph belongs to the
+// phase in which it is replayed.
 #pragma once
 
 #include <torch/types.h>

@@ -6,7 +6,9 @@ namespace cifar {
 
 std::shared_ptr<Network> make_network(const Config& config) {
   const Shape image{kChannels, kImageSize, kImageSize};
-  const bool kernels = config.train.kernels == "auto" && config.train.precision != "bf16";
+  const std::string& precision = config.train.precision;
+  const bool kernels =
+      config.train.kernels == "auto" && (precision == "fp32" || precision == "tf32");
   return std::make_shared<Network>(config.model.layers, image, kClasses,
                                    static_cast<uint64_t>(config.train.seed),
                                    kernels ? Kernels::kAuto : Kernels::kLibTorch);

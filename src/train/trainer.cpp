@@ -47,8 +47,9 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
       test_batches_(std::make_shared<ResidentSet>(dataset.test, state.flat.parameters().device()),
                     config.augmentation, false, 0),
       timer_(state.flat.parameters().device()),
-      step_(config.train, state, train_batches_, comm, timer_),
       meter_(state.flat),
+      step_(config.train, state, train_batches_, comm, timer_, meter_, steps_per_epoch_,
+            config.run.cuda_graphs),
       progress_(total_steps_, comm.rank() == 0 && on_terminal()) {
   precision_.apply(config.train.reduction == "ordered");
   learning_rates(0);
@@ -89,6 +90,7 @@ Trainer::Outcome Trainer::train_epoch() {
   Position& at = state_.position;
   train_batches_.set_order(
       epoch_order(split_.train, static_cast<uint64_t>(config_.train.seed), at.epoch), at.epoch);
+  step_.plan(rest_of_epoch());
   epoch_samples_ = 0;
   epoch_start_ = Clock::now();
   while (at.step_in_epoch < steps_per_epoch_) {
@@ -103,6 +105,24 @@ Trainer::Outcome Trainer::train_epoch() {
     }
   }
   return Outcome::kEpochDone;
+}
+
+Range Trainer::samples_of_step(int64_t step_in_epoch) const {
+  return step_range(step_in_epoch, config_.train.batch_size,
+                    static_cast<int64_t>(split_.train.size()));
+}
+
+std::vector<StepPlan> Trainer::rest_of_epoch() const {
+  const Position& at = state_.position;
+  std::vector<StepPlan> plans;
+  for (int64_t i = at.step_in_epoch; i < steps_per_epoch_; ++i) {
+    const Range samples = samples_of_step(i);
+    const int64_t step = at.step + i - at.step_in_epoch;
+    plans.push_back({samples,
+                     {samples.first, step + 1, at.epoch, static_cast<uint64_t>(config_.train.seed)},
+                     learning_rates(step)});
+  }
+  return plans;
 }
 
 // Of each optimizer at this step, from 0.
@@ -136,19 +156,16 @@ bool Trainer::read_due() const {
 // What the ranks wish to do after the step: all see it at the same step.
 Wishes Trainer::run_step() {
   Position& at = state_.position;
-  const auto samples = static_cast<int64_t>(split_.train.size());
-  const Range range = step_range(at.step_in_epoch, config_.train.batch_size, samples);
+  const Range range = samples_of_step(at.step_in_epoch);
   comm_.set_step(at.step + 1);
 #if CIFAR_FAULTS
   faults_->before_step(at.step + 1, state_.flat);
 #endif
-  step_.run(
-      {range, at.epoch, learning_rates(at.step), signals_.stop_requested(), checkpoint_time()});
+  step_.run({signals_.stop_requested(), checkpoint_time()});
   ++at.step;
   ++at.step_in_epoch;
   at.samples += range.count;
   epoch_samples_ += range.count;
-  meter_.add(at.step, range.count);
   if (!read_due()) return {};
   const Wishes wishes = read_meter();
   tell_checkpoint(/*wait=*/false);

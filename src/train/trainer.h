@@ -49,6 +49,8 @@ class Trainer {
   Outcome train_epoch();
   Wishes run_step();
   bool limit_reached() const;
+  Range samples_of_step(int64_t step_in_epoch) const;
+  std::vector<StepPlan> rest_of_epoch() const;
   std::vector<double> learning_rates(int64_t step) const;
   bool checkpoint_due() const;
   bool read_due() const;
@@ -78,9 +80,9 @@ class Trainer {
   std::shared_ptr<const ResidentSet> train_set_;
   Batches train_batches_, val_batches_, test_batches_;
   PhaseTimer timer_;
-  TrainStep step_;
   std::optional<Faults> faults_;  // in test builds
   Meter meter_;
+  TrainStep step_;
   Progress progress_;
   Clock::time_point epoch_start_;
   Clock::time_point last_checkpoint_;
