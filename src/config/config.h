@@ -93,13 +93,16 @@ struct RunConfig {
   std::string fault;                   // test builds: what is to break, see train/faults.h
 };
 
-// What evaluate, predict, report and inspect are asked for.
+// What the other verbs are asked for.
 struct EvaluateConfig {
   std::string checkpoint;      // a checkpoint file, a run directory or a state dict of Python's
   std::string split = "test";  // test | val | train
   bool json = false;           // instead of text
   std::string contact_sheet;   // the file to write it to; empty: none
-  std::string output;          // the page of a report; empty: in the run's folder
+  std::string output;          // the page of a report, the JSON of repeat; empty: as they say
+  int64_t runs = 10;           // repeat: how often
+  double target = 0.94;        // repeat: accuracy that runs are to reach
+  std::string commit;          // repeat: recorded with the results
 };
 
 struct Config {

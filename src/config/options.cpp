@@ -174,9 +174,13 @@ std::vector<Option> make_options() {
       OPTION(evaluate.contact_sheet, "contact-sheet", "FILE",
              "write the first images of each class to this PNG file", any()),
       OPTION(evaluate.output, "output", "FILE",
-             "the page to write; default: report.html in the run's folder, or in the one that the "
-             "runs share",
+             "the page or the results to write; default: report.html in the run's folder, or in "
+             "the one that the runs share; of repeat: repeat-NAME.json",
              any()),
+      OPTION(evaluate.runs, "runs", "N", "how often to train, with seeds from --seed on",
+             at_least(1)),
+      OPTION(evaluate.target, "target", "X", "test accuracy that runs are to reach", range(0, 1)),
+      OPTION(evaluate.commit, "commit", "TEXT", "of the sources; recorded with the results", any()),
   };
 }
 

@@ -64,6 +64,7 @@ FlatState::FlatState(torch::nn::Module& network, torch::Device device,
   move_into(parameters_, parameter_entries_);
   move_into(buffers_, buffer_entries_);
   for (FlatEntry& entry : parameter_entries_) {
+    if (!entry.tensor.requires_grad()) continue;
     entry.tensor.mutable_grad() = view_of(gradients_, entry.tensor, entry.offset);
   }
 }

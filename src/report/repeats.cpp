@@ -10,7 +10,7 @@
 namespace cifar {
 namespace {
 
-std::vector<double> column(const std::vector<Repeat>& repeats, double Repeat::* member) {
+std::vector<double> column(const std::vector<Repeat>& repeats, double Repeat::*member) {
   std::vector<double> values;
   for (const Repeat& repeat : repeats) values.push_back(repeat.*member);
   return values;
@@ -37,11 +37,10 @@ std::string summary_of(const RepeatedRecipe& recipe, const std::vector<Repeat>& 
       repeats.size() > 1 ? fmt::format("mean, sd {:.2f}, ", 100 * accuracy.deviation) : "";
   return fmt::format(
       "{}: {:.2f} % of the test images right ({}n = {}), {:.0f} % of the runs at {:g} % or over, "
-      "{:.2f} s (median; p95 {:.2f}) on {} {}, {} rank{}",
+      "{:.2f} s (median; p95 {:.2f}) on {}, {} rank{}",
       recipe.name, 100 * accuracy.mean, deviation, repeats.size(),
       100 * share_at(recipe.target, repeats), 100 * recipe.target, percentile(seconds, 0.5),
-      percentile(seconds, 0.95), recipe.hardware, recipe.device, recipe.ranks,
-      recipe.ranks == 1 ? "" : "s");
+      percentile(seconds, 0.95), recipe.hardware, recipe.ranks, recipe.ranks == 1 ? "" : "s");
 }
 
 nlohmann::ordered_json json_of(const RepeatedRecipe& recipe, const std::vector<Repeat>& repeats) {
@@ -61,7 +60,6 @@ nlohmann::ordered_json json_of(const RepeatedRecipe& recipe, const std::vector<R
       {"flops", recipe.flops},
       {"data", recipe.data},
       {"hardware", recipe.hardware},
-      {"device", recipe.device},
       {"ranks", recipe.ranks},
       {"threads", recipe.threads},
       {"host", recipe.host},

@@ -21,15 +21,15 @@ struct RepeatedRecipe {
   std::string config;  // resolved, as TOML
   std::string data;
   std::string commit;  // of the sources; empty: not known
-  std::string version, hardware, device, host;
+  std::string version, hardware, host;
   int64_t ranks = 1, threads = 1;
   int64_t images = 0;  // trained on, in one training
   double flops = 0;    // of one training: 2 a multiply-add, forward once and backward twice
   double target = 0;   // accuracy
 };
 
-// The value below which a fraction of `values` lies, the nearest of them (nearest rank); of at least
-// one value, fraction in (0, 1].
+// The value below which a fraction of `values` lies, the nearest of them (nearest rank); of at
+// least one value, fraction in (0, 1].
 double percentile(std::vector<double> values, double fraction);
 
 // "94: 94.01 % of the test images right (mean, sd 0.14, n = 200), 52 % of the runs at 94 % or over,

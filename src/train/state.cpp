@@ -19,6 +19,21 @@ TrainState::TrainState(const Config& config, torch::Device device)
       flat(*network, device, groups_of(config, *network)),
       groups(make_optimizer_groups(config, *network, flat)) {}
 
+void TrainState::begin_anew(const Config& config) {
+  torch::NoGradGuard no_grad;
+  const auto fresh = make_network(config);
+  const auto copy = [](const auto& from, const auto& to) {
+    for (const auto& item : from) to[item.key()].copy_(item.value());
+  };
+  copy(fresh->named_parameters(), network->named_parameters());
+  copy(fresh->named_buffers(), network->named_buffers());
+  for (const OptimizerGroup& group : groups) {
+    for (const auto& [name, tensor] : group.optimizer->state()) tensor.zero_();
+  }
+  set_updates(0);
+  position = {};
+}
+
 void TrainState::set_updates(int64_t updates) {
   for (OptimizerGroup& group : groups) group.optimizer->set_steps(updates);
 }

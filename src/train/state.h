@@ -32,6 +32,10 @@ struct TrainState {
   std::vector<OptimizerGroup> groups;
   Position position;
 
+  // The state of a run that begins, with the weights that config's seed draws, in the memory of
+  // the one before. The recipe's network and optimizers must be the same.
+  void begin_anew(const Config& config);
+
   // Updates so far, the same of every group.
   int64_t updates() const { return groups.front().optimizer->steps(); }
   void set_updates(int64_t updates);

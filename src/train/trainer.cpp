@@ -7,6 +7,7 @@
 #include "config/load.h"
 #include "data/sampler.h"
 #include "optim/schedule.h"
+#include "train/whitening.h"
 
 namespace cifar {
 namespace {
@@ -60,6 +61,14 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
                   config.run.max_steps > 0 ? config.run.max_steps : total_steps_, comm.rank(),
                   comm.size());
 #endif
+}
+
+void Trainer::initialise_from_data() {
+  whiten(*state_.network, train_set_, split_.train, config_.augmentation);
+}
+
+int64_t Trainer::total_samples() const {
+  return config_.train.epochs * samples_of_step(steps_per_epoch_ - 1).end();
 }
 
 ExitCode Trainer::run(const RunDirectory* directory) {

@@ -34,12 +34,22 @@ class Trainer {
   Trainer(const Config& config, const Dataset& dataset, TrainState& state, Communicator& comm,
           const Signals& signals, const Log& log);
 
+  // What the recipe's network takes from the images before a run begins: the weight of a whitening
+  // layer. On one rank, before the state is broadcast.
+  void initialise_from_data();
+
   // From state.position to the end; kDone, or kStopped when a rank was asked to stop. `directory`
   // is null on all ranks but 0, and must outlive the trainer, which may still be writing into it.
   ExitCode run(const RunDirectory* directory);
 
-  // What the network said of the test split, once run() has come to its end; else empty.
+  // Asks the network about the test split; run() does at its end.
+  void test();
+
+  // What it said; empty before.
   const std::vector<Prediction>& test_predictions() const { return test_predictions_; }
+
+  // That a whole run trains on, an image counting in each epoch.
+  int64_t total_samples() const;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -58,7 +68,6 @@ class Trainer {
   void break_off_epoch();
   EpochRecord trained_part();
   void report(const EpochRecord& epoch);
-  void test();
   bool checkpoint_time() const;
   void check_replicas_when_due();
   void write_checkpoint();

@@ -1,15 +1,13 @@
-// Trains a recipe again and again with seeds in a row, in one process. As those who hold the records
-// time it: whitening, training with its augmentation and the last evaluation count; loading the data,
-// a warm-up and the drawing of initial weights do not.
+// Trains a recipe again and again with seeds in a row, in one process. As those who hold the
+// records time it: whitening, training with its augmentation and the last evaluation count; loading
+// the data, a warm-up and the drawing of initial weights do not.
 #include <fmt/format.h>
 
 #include <chrono>
 
 #include "base/files.h"
 #include "report/repeats.h"
-#include "train/run_facts.h"
 #include "train/trainer.h"
-#include "train/whitening.h"
 #include "verbs/setup.h"
 
 namespace cifar {
@@ -64,7 +62,6 @@ class Repeater {
     facts.commit = config_.evaluate.commit;
     facts.version = version_text();
     facts.hardware = hardware_of(device);
-    facts.device = device.device.is_cuda() ? "(GPU)" : "(CPU)";
     facts.host = invocation.world.host();
     facts.ranks = comm_->size();
     facts.threads = config_.train.threads;
@@ -94,8 +91,8 @@ ExitCode repeat(const Invocation& invocation) {
   resolve_ranks(config.train, invocation.world.size(), invocation.world.size());
   const DeviceChoice device = choose_device(config.run.device, config.run.comm, invocation.world);
   config.train.threads = set_threads(config.train, device, invocation.world);
-  const std::string output = config.evaluate.output.empty() ? "repeat-" + config.recipe + ".json"
-                                                            : config.evaluate.output;
+  const std::string output =
+      config.evaluate.output.empty() ? "repeat-" + config.recipe + ".json" : config.evaluate.output;
   Repeater repeater(invocation, config, device);
   const RepeatedRecipe facts = repeater.facts(invocation, device);
   log.line(fmt::format("recipe {} on {}, {} times from seed {}; warm-up", config.recipe, facts.data,
