@@ -6,7 +6,6 @@
 
 #include "config/load.h"
 #include "data/sampler.h"
-#include "optim/schedule.h"
 #include "train/whitening.h"
 
 namespace cifar {
@@ -36,9 +35,7 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
       log_(log),
       split_(split_train(dataset.train.size(), config.data.validation_size,
                          static_cast<uint64_t>(config.data.split_seed))),
-      steps_per_epoch_(steps_per_epoch(static_cast<int64_t>(split_.train.size()),
-                                       config.train.batch_size, config.train.drop_last)),
-      total_steps_(steps_per_epoch_ * config.train.epochs),
+      plan_(config, static_cast<int64_t>(split_.train.size()), state.groups),
       test_samples_(dataset.test.size()),
       precision_(config.train.precision, state.flat.parameters().device()),
       train_set_(std::make_shared<ResidentSet>(dataset.train, state.flat.parameters().device())),
@@ -49,26 +46,21 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
                     config.augmentation, false, 0),
       timer_(state.flat.parameters().device()),
       meter_(state.flat),
-      step_(config.train, state, train_batches_, comm, timer_, meter_, steps_per_epoch_,
+      step_(config.train, state, train_batches_, comm, timer_, meter_, plan_.steps_per_epoch(),
             config.run.cuda_graphs),
-      progress_(total_steps_, comm.rank() == 0 && on_terminal()) {
+      progress_(plan_.total_steps(), comm.rank() == 0 && on_terminal()) {
   precision_.apply(config.train.reduction == "ordered");
-  learning_rates(0);
   val_batches_.set_order(split_.val, 0);
   test_batches_.set_order(all_samples(test_samples_), 0);
 #if CIFAR_FAULTS
   faults_.emplace(config.run.fault, static_cast<uint64_t>(config.train.seed),
-                  config.run.max_steps > 0 ? config.run.max_steps : total_steps_, comm.rank(),
-                  comm.size());
+                  config.run.max_steps > 0 ? config.run.max_steps : plan_.total_steps(),
+                  comm.rank(), comm.size());
 #endif
 }
 
 void Trainer::initialise_from_data() {
   whiten(*state_.network, train_set_, split_.train, config_.augmentation);
-}
-
-int64_t Trainer::total_samples() const {
-  return config_.train.epochs * samples_of_step(steps_per_epoch_ - 1).end();
 }
 
 ExitCode Trainer::run(const RunDirectory* directory) {
@@ -99,13 +91,13 @@ Trainer::Outcome Trainer::train_epoch() {
   Position& at = state_.position;
   train_batches_.set_order(
       epoch_order(split_.train, static_cast<uint64_t>(config_.train.seed), at.epoch), at.epoch);
-  step_.plan(rest_of_epoch());
+  step_.plan(plan_.rest_of_epoch(at));
   epoch_samples_ = 0;
   epoch_start_ = Clock::now();
-  while (at.step_in_epoch < steps_per_epoch_) {
+  while (at.step_in_epoch < plan_.steps_per_epoch()) {
     const Wishes wishes = run_step();
     if (wishes.stop) return Outcome::kStopped;
-    if (at.step_in_epoch == steps_per_epoch_) break;
+    if (at.step_in_epoch == plan_.steps_per_epoch()) break;
     if (limit_reached()) return Outcome::kLimitReached;
     if (wishes.checkpoint || checkpoint_due()) {
       write_checkpoint();
@@ -114,34 +106,6 @@ Trainer::Outcome Trainer::train_epoch() {
     }
   }
   return Outcome::kEpochDone;
-}
-
-Range Trainer::samples_of_step(int64_t step_in_epoch) const {
-  return step_range(step_in_epoch, config_.train.batch_size,
-                    static_cast<int64_t>(split_.train.size()));
-}
-
-std::vector<StepPlan> Trainer::rest_of_epoch() const {
-  const Position& at = state_.position;
-  std::vector<StepPlan> plans;
-  for (int64_t i = at.step_in_epoch; i < steps_per_epoch_; ++i) {
-    const Range samples = samples_of_step(i);
-    const int64_t step = at.step + i - at.step_in_epoch;
-    plans.push_back({samples,
-                     {samples.first, step + 1, at.epoch, static_cast<uint64_t>(config_.train.seed)},
-                     learning_rates(step)});
-  }
-  return plans;
-}
-
-// Of each optimizer at this step, from 0.
-std::vector<double> Trainer::learning_rates(int64_t step) const {
-  std::vector<double> rates;
-  for (const OptimizerGroup& group : state_.groups) {
-    rates.push_back(learning_rate_of(group.config, config_.schedule, config_.train.batch_size, step,
-                                     total_steps_, steps_per_epoch_));
-  }
-  return rates;
 }
 
 // By this run, or already by the one that it goes on from.
@@ -159,13 +123,13 @@ bool Trainer::checkpoint_due() const {
 bool Trainer::read_due() const {
   const Position& at = state_.position;
   return state_.flat.parameters().is_cpu() || at.step % kDeviceReadInterval == 0 ||
-         at.step_in_epoch == steps_per_epoch_ || limit_reached() || checkpoint_due();
+         at.step_in_epoch == plan_.steps_per_epoch() || limit_reached() || checkpoint_due();
 }
 
 // What the ranks wish to do after the step: all see it at the same step.
 Wishes Trainer::run_step() {
   Position& at = state_.position;
-  const Range range = samples_of_step(at.step_in_epoch);
+  const Range range = plan_.samples_of_step(at.step_in_epoch);
   comm_.set_step(at.step + 1);
 #if CIFAR_FAULTS
   faults_->before_step(at.step + 1, state_.flat);
@@ -220,7 +184,7 @@ EpochRecord Trainer::trained_part() {
   epoch.epochs = config_.train.epochs;
   epoch.position = state_.position;
   epoch.timed_samples = epoch_samples_;
-  epoch.learning_rate = learning_rates(state_.position.step - 1).front();
+  epoch.learning_rate = plan_.learning_rates(state_.position.step - 1).front();
   epoch.checkpoint_seconds = std::exchange(checkpoint_seconds_, 0);
   return epoch;
 }

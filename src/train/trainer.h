@@ -22,6 +22,7 @@
 #include "train/phase_timer.h"
 #include "train/progress.h"
 #include "train/run_directory.h"
+#include "train/run_plan.h"
 #include "train/state.h"
 #include "train/step.h"
 
@@ -48,8 +49,7 @@ class Trainer {
   // What it said; empty before.
   const std::vector<Prediction>& test_predictions() const { return test_predictions_; }
 
-  // That a whole run trains on, an image counting in each epoch.
-  int64_t total_samples() const;
+  const RunPlan& plan() const { return plan_; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -59,9 +59,6 @@ class Trainer {
   Outcome train_epoch();
   Wishes run_step();
   bool limit_reached() const;
-  Range samples_of_step(int64_t step_in_epoch) const;
-  std::vector<StepPlan> rest_of_epoch() const;
-  std::vector<double> learning_rates(int64_t step) const;
   bool checkpoint_due() const;
   bool read_due() const;
   void finish_epoch();
@@ -84,7 +81,8 @@ class Trainer {
   const Log& log_;
 
   Split split_;
-  int64_t steps_per_epoch_, total_steps_, test_samples_;
+  RunPlan plan_;
+  int64_t test_samples_;
   Precision precision_;
   std::shared_ptr<const ResidentSet> train_set_;
   Batches train_batches_, val_batches_, test_batches_;

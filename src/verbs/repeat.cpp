@@ -65,7 +65,7 @@ class Repeater {
     facts.host = invocation.world.host();
     facts.ranks = comm_->size();
     facts.threads = config_.train.threads;
-    facts.images = trainer_.total_samples();
+    facts.images = trainer_.plan().total_samples();
     facts.flops = 6.0 * static_cast<double>(state_.network->multiply_adds()) *
                   static_cast<double>(facts.images);
     facts.target = config_.evaluate.target;
