@@ -35,6 +35,13 @@ inline Config small_config(const std::vector<std::string>& layers) {
   return config;
 }
 
+// A network for each rank: a forward pass keeps what it packs for the kernels.
+inline std::vector<std::shared_ptr<Network>> networks(const Config& config, int ranks) {
+  std::vector<std::shared_ptr<Network>> made;
+  for (int rank = 0; rank < ranks; ++rank) made.push_back(make_network(config));
+  return made;
+}
+
 // Not the identity, so that position and image index differ.
 inline std::vector<int32_t> backwards(int64_t count) {
   std::vector<int32_t> order(count);
