@@ -89,6 +89,7 @@ struct RunConfig {
   std::string device = "auto";         // auto | cpu | cuda
   std::string comm = "auto";           // auto | self | mpi | nccl
   bool cuda_graphs = true;             // a GPU's step is captured and replayed
+  int64_t profile = 0;                 // steps of which rank 0 makes a table and a trace
   double timeout = 300;                // seconds that a collective may take
   std::string fault;                   // test builds: what is to break, see train/faults.h
 };

@@ -164,6 +164,9 @@ std::vector<Option> make_options() {
              one_of({"auto", "self", "mpi", "nccl"})),
       OPTION(run.cuda_graphs, "cuda-graphs", "",
              "capture a GPU's step and replay it as a whole; =false: launch by launch", any()),
+      OPTION(run.profile, "profile", "STEPS",
+             "print a table of operations and times over so many steps, and write trace.json",
+             at_least(0)),
       OPTION(run.timeout, "timeout", "SECONDS", "that a collective may take", above(0)),
       OPTION(evaluate.checkpoint, "checkpoint", "PATH",
              "a checkpoint, a run directory (its newest one), or a state dict that torch.save "

@@ -49,11 +49,11 @@ class Network : public torch::nn::Module {
   // What forward() runs, in order.
   std::vector<Step>& steps() { return steps_; }
 
-  // "conv.weight" for "3.weight" when layer 3 is a convolution.
-  std::string kind_of(const std::string& parameter) const;
-
   // The first layer's, if it whitens.
   std::optional<Whitening> whitening() const { return layers_.front()->whitening(); }
+
+  // "conv.weight" for "3.weight" when layer 3 is a convolution.
+  std::string kind_of(const std::string& parameter) const;
 
   // Of all layers: trainable parameters; multiply-adds for one sample's forward pass.
   int64_t parameter_count() const;

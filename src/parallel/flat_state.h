@@ -5,8 +5,8 @@
 // Each tensor starts at a multiple of 64 bytes (cuDNN's tensor-core kernels and SIMD loads want
 // aligned addresses); the gaps hold zeros for ever. Convolution weights lie as [out, h, w, in]
 // (channels_last). Frozen parameters (no requires_grad) have no gradient, and zeros in its place.
-// Behind the gradients lie the step's metrics and what the shards made of
-// the buffers, so that they are reduced with them.
+// Behind the gradients lie the step's metrics and what the shards made of the buffers, so that they
+// are reduced with them.
 #pragma once
 
 #include <torch/nn/module.h>

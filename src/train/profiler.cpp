@@ -54,8 +54,8 @@ std::vector<ProfiledEvent> events_of(const torch::autograd::profiler::ProfilerRe
   for (const auto& event : result.events()) {
     if (event.deviceType() != device.type()) continue;
     // A GPU's streams take the place of threads.
-    const uint64_t thread = device.is_cuda() ? static_cast<uint64_t>(event.deviceResourceId())
-                                             : event.startThreadId();
+    const uint64_t thread =
+        device.is_cuda() ? static_cast<uint64_t>(event.deviceResourceId()) : event.startThreadId();
     events.push_back({event.name(), thread, event.startNs(), event.endNs()});
   }
   return events;
@@ -96,14 +96,12 @@ void Profiler::step_begins() {
   using torch::profiler::impl::ActivityType;
   std::set<ActivityType> activities = {ActivityType::CPU};
   if (device_.is_cuda()) activities.insert(ActivityType::CUDA);
-  const torch::profiler::impl::ProfilerConfig config(
-      torch::profiler::impl::ProfilerState::KINETO);
+  const torch::profiler::impl::ProfilerConfig config(torch::profiler::impl::ProfilerState::KINETO);
   torch::autograd::profiler::prepareProfiler(config, activities);
   // Of all threads: on a GPU backward runs in one of autograd's.
   torch::autograd::profiler::enableProfiler(
       config, activities,
-      {at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION,
-       at::RecordScope::USER_SCOPE});
+      {at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION, at::RecordScope::USER_SCOPE});
 }
 
 std::string Profiler::step_ended(const std::string& file) {

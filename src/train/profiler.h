@@ -14,7 +14,7 @@ namespace cifar {
 // One operation: on a GPU what ran there, on the CPU what LibTorch and this program name.
 struct ProfiledEvent {
   std::string name;
-  uint64_t thread = 0;  // events of one thread nest
+  uint64_t thread = 0;          // events of one thread nest
   uint64_t start = 0, end = 0;  // ns
 };
 

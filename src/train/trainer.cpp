@@ -45,6 +45,7 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
       test_batches_(std::make_shared<ResidentSet>(dataset.test, state.flat.parameters().device()),
                     config.augmentation, false, 0),
       timer_(state.flat.parameters().device()),
+      profiler_(comm.rank() == 0 ? config.run.profile : 0, state.flat.parameters().device()),
       meter_(state.flat),
       step_(config.train, state, train_batches_, comm, timer_, meter_, plan_.steps_per_epoch(),
             config.run.cuda_graphs),
@@ -126,6 +127,14 @@ bool Trainer::read_due() const {
          at.step_in_epoch == plan_.steps_per_epoch() || limit_reached() || checkpoint_due();
 }
 
+void Trainer::log_profile() {
+  const std::string file = directory_ ? directory_->path() + "/trace.json" : "";
+  const std::string table = profiler_.step_ended(file);
+  if (table.empty()) return;
+  progress_.clear();
+  log_.line(fmt::format("{} steps of rank 0; {}\n{}", config_.run.profile, file, table));
+}
+
 // What the ranks wish to do after the step: all see it at the same step.
 Wishes Trainer::run_step() {
   Position& at = state_.position;
@@ -134,7 +143,9 @@ Wishes Trainer::run_step() {
 #if CIFAR_FAULTS
   faults_->before_step(at.step + 1, state_.flat);
 #endif
+  profiler_.step_begins();
   step_.run({signals_.stop_requested(), checkpoint_time()});
+  log_profile();
   ++at.step;
   ++at.step_in_epoch;
   at.samples += range.count;

@@ -20,6 +20,7 @@
 #include "train/faults.h"
 #include "train/meter.h"
 #include "train/phase_timer.h"
+#include "train/profiler.h"
 #include "train/progress.h"
 #include "train/run_directory.h"
 #include "train/run_plan.h"
@@ -58,6 +59,7 @@ class Trainer {
   ExitCode train_epochs();
   Outcome train_epoch();
   Wishes run_step();
+  void log_profile();
   bool limit_reached() const;
   bool checkpoint_due() const;
   bool read_due() const;
@@ -87,6 +89,7 @@ class Trainer {
   std::shared_ptr<const ResidentSet> train_set_;
   Batches train_batches_, val_batches_, test_batches_;
   PhaseTimer timer_;
+  Profiler profiler_;
   std::optional<Faults> faults_;  // in test builds
   Meter meter_;
   TrainStep step_;

@@ -100,6 +100,32 @@ TEST(FlatState, BackwardAddsIntoTheFlatGradient) {
   }
 }
 
+// Names, values and hash see a frozen parameter like any other; no gradient ever reaches its place.
+TEST(FlatState, FrozenParametersHaveNoGradient) {
+  Network network({"whiten 2", "batch-norm no-scale", "pool max all", "flatten", "linear 10"},
+                  {3, 32, 32}, 10, 42);
+  const auto before = network.named_parameters()["0.weight"].detach().clone();
+  const FlatState state(network, torch::kCPU);
+  EXPECT_TRUE(torch::equal(network.named_parameters()["0.weight"], before));
+  for (int pass = 0; pass < 2; ++pass) {
+    network.forward(torch::rand({4, 3, 32, 32}), Pass{true, 0, 0, {}}).square().sum().backward();
+  }
+  std::vector<std::string> frozen;
+  for (const FlatEntry& entry : state.parameter_entries()) {
+    const bool reached = view_like(state.gradients(), entry).count_nonzero().item<int64_t>() > 0;
+    EXPECT_EQ(reached, entry.tensor.requires_grad()) << entry.name;
+    EXPECT_EQ(entry.tensor.grad().defined(), entry.tensor.requires_grad()) << entry.name;
+    if (!entry.tensor.requires_grad()) frozen.push_back(entry.name);
+  }
+  EXPECT_EQ(frozen, (std::vector<std::string>{"0.weight", "1.weight"}));
+  EXPECT_EQ(network.parameter_count(), 24 + 24 + 10 * 24 + 10);
+
+  const std::string hash = state.hash();
+  const torch::NoGradGuard no_grad;
+  network.named_parameters()["0.weight"].mul_(2);
+  EXPECT_NE(state.hash(), hash);
+}
+
 TEST(FlatState, MetricsAndBufferSumsLieBehindTheGradients) {
   const Flat flat;
   flat.state.reduced().zero_();

@@ -1,6 +1,4 @@
 // The profile of a few steps: the arithmetic of the table, and what is profiled.
-#include "train/profiler.h"
-
 #include <gmock/gmock.h>
 
 #include <filesystem>
@@ -9,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "temp_folder.h"
+#include "train/profiler.h"
 
 namespace cifar {
 namespace {
