@@ -14,9 +14,9 @@ std::shared_ptr<Network> make_network(const Config& config) {
                                    kernels ? Kernels::kAuto : Kernels::kLibTorch);
 }
 
-TrainState::TrainState(const Config& config, torch::Device device)
+TrainState::TrainState(const Config& config, torch::Device device, Communicator* comm)
     : network(make_network(config)),
-      flat(*network, device, groups_of(config, *network)),
+      flat(*network, device, groups_of(config, *network), comm),
       groups(make_optimizer_groups(config, *network, flat)) {}
 
 void TrainState::begin_anew(const Config& config) {

@@ -25,7 +25,8 @@ struct Position {
 };
 
 struct TrainState {
-  TrainState(const Config& config, torch::Device device);
+  // `comm`, where it is to choose the memory of the gradients, must outlive the state.
+  TrainState(const Config& config, torch::Device device, Communicator* comm = nullptr);
 
   std::shared_ptr<Network> network;
   FlatState flat;

@@ -26,7 +26,7 @@ class Repeater {
       : config_(config),
         dataset_(open_dataset(config.data)),
         comm_(make_communicator(device.comm, invocation.world, config.run.timeout)),
-        state_(config_, device.device),
+        state_(config_, device.device, comm_.get()),
         trainer_(config_, dataset_, state_, *comm_, invocation.signals, quiet_) {}
 
   void warm_up(int64_t steps) {

@@ -141,7 +141,7 @@ ExitCode train(const Invocation& invocation) {
   config.train.threads = set_threads(config.train, device, world);  // a resume keeps the number
   const Dataset dataset = open_dataset(config.data);
   const auto comm = make_communicator(device.comm, world, config.run.timeout);
-  TrainState state(config, device.device);
+  TrainState state(config, device.device, comm.get());
   if (found) {
     restore(found->checkpoint, found->file, state);
   } else if (world.rank() == 0 && !config.train.init_from.empty()) {
