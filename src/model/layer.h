@@ -32,6 +32,7 @@
 #include <string>
 #include <vector>
 
+#include "base/step_values.h"
 #include "kernels/conv_block.h"
 #include "kernels/linear.h"
 
@@ -52,9 +53,8 @@ struct Shape {
 // sample), so that it depends neither on ranks nor on the place of a sample in a batch.
 struct Pass {
   bool training = false;
-  uint64_t seed = 0;
-  int64_t epoch = 0;
-  torch::Tensor samples;  // int32 [batch]: index of each image; training only
+  const StepValues* now = nullptr;  // on the network's device; training only
+  torch::Tensor samples;            // int32 [batch]: index of each image; training only
   // Passes of the same number see the same weights, so that what is made of these can be kept; 0
   // promises nothing.
   uint64_t weights = 0;

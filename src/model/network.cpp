@@ -1,5 +1,6 @@
 #include "model/network.h"
 
+#include <ATen/record_function.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -151,6 +152,7 @@ Network::Step Network::make_step(size_t first, size_t end) const {
 }
 
 torch::Tensor Network::Step::forward(torch::Tensor images, const Pass& pass) {
+  RECORD_USER_SCOPE(text);  // for a profiler
   const auto pack = [&](const auto& block) {
     if (pass.weights == 0 || pass.weights != packed_of) packed = pack_weights(block, weight);
     packed_of = pass.weights;

@@ -47,12 +47,11 @@ class Dropout : public Layer {
     if (!pass.training || probability_ == 0) return input;
     // The mask takes the memory order of its input, and elements are counted in that order.
     auto mask = torch::empty_like(input, input.options().dtype(torch::kFloat32));
-    const DropoutKey key{pass.seed, static_cast<uint32_t>(pass.epoch * 256 + index_),
-                         static_cast<float>(probability_)};
+    const DropoutLayer layer{static_cast<uint32_t>(index_), static_cast<float>(probability_)};
     const int64_t batch = input.size(0);
     auto rows = mask.as_strided({batch, batch == 0 ? 0 : mask.numel() / batch},
                                 {batch == 0 ? 1 : mask.numel() / batch, 1});
-    fill_dropout_mask(key, pass.samples, rows);
+    fill_dropout_mask(layer, pass.now, pass.samples, rows);
     return input * mask;
   }
 

@@ -15,6 +15,8 @@
 #include <string>
 #include <vector>
 
+#include "comm/communicator.h"
+
 namespace cifar {
 
 struct FlatEntry {
@@ -28,9 +30,9 @@ class FlatState {
  public:
   // Moves the network's tensors to `device` and into the flat ones, values kept. `groups` has a
   // number for each of named_parameters(): those with the lower number come first, so that a group
-  // is one slice; empty: one group.
+  // is one slice; empty: one group. What is reduced lies where `comm` wants it; null: anywhere.
   FlatState(torch::nn::Module& network, torch::Device device,
-            const std::vector<size_t>& groups = {});
+            const std::vector<size_t>& groups = {}, Communicator* comm = nullptr);
 
   // float32 [n]; each of equal length, gaps included.
   const torch::Tensor& parameters() const { return parameters_; }

@@ -1,5 +1,6 @@
 // Training steps and evaluation on a GPU: against plain autograd on the CPU, without the host
 // waiting, and with the same bits after a resume.
+#include <algorithm>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -8,7 +9,6 @@
 #include "train/checkpoint.h"
 #include "train/evaluation.h"
 #include "train/loss.h"
-#include "train/meter.h"
 #include "unit/small_run.h"
 
 #if CIFAR_HAS_CUDA
@@ -85,6 +85,10 @@ TEST_F(GpuTest, TheLossIsTheCpus) {
   }
 }
 
+TEST_F(StepTest, Fp16ComesClose) {
+  expect_gradients("fp16", 2e-2);
+}
+
 TEST_F(StepTest, ManyShardsAreTheWholeBatch) {
   const ImageSet set = random_images(16);
   Config recipe = small_config({"conv 8", "relu", "pool max 2", "flatten", "linear 10"});
@@ -138,24 +142,20 @@ class NoHostWait {
 
 TEST_F(StepTest, AStepNeitherWaitsNorAllocates) {
   const ImageSet set = random_images(160);
-  for (const auto& [kind, precision, layers] :
-       std::vector<std::tuple<std::string, std::string, std::vector<std::string>>>{
-           {"self", "fp32", kLayers},
-           {"self", "bf16", kLayers},
-           {"nccl", "fp32", kLayers},
-           {"nccl", "bf16", kLayers},
-           {"self", "fp32", kRecordLayers},
-           {"nccl", "bf16", kRecordLayers}}) {
+  for (const auto& [kind, precision, layers, graphs] :
+       std::vector<std::tuple<std::string, std::string, std::vector<std::string>, bool>>{
+           {"self", "fp32", kLayers, false},
+           {"self", "bf16", kLayers, true},
+           {"nccl", "fp32", kLayers, true},
+           {"nccl", "fp16", kLayers, false},
+           {"self", "fp32", kRecordLayers, false},
+           {"nccl", "bf16", kRecordLayers, true}}) {
     SCOPED_TRACE(testing::Message() << kind << " " << precision << " " << layers.front());
     const auto comm = communicator(kind);
     TrainState state(config(precision, layers), gpu_);
-    Stepper stepper(config(precision, layers), set, backwards(160), state, *comm, gpu_);
-    Meter meter(state.flat);
+    Stepper stepper(config(precision, layers), set, backwards(160), state, *comm, gpu_, graphs);
     int64_t steps = 0;
-    const auto step = [&] {
-      stepper.run({16 * (steps % 10), 16});
-      meter.add(++steps, 16);
-    };
+    const auto step = [&] { stepper.run({16 * (steps++ % 10), 16}); };
     for (int i = 0; i < 5; ++i) step();  // warm-up
     torch::cuda::synchronize();
     const auto allocations = [&] {
@@ -168,11 +168,50 @@ TEST_F(StepTest, AStepNeitherWaitsNorAllocates) {
     }
     EXPECT_EQ(allocations(), before);
     Position position;
-    meter.read(position);
+    stepper.meter.read(position);
     EXPECT_GT(position.loss_sum, 0);
   }
 }
 #endif
+
+// Whole and short batches, dropout, a flip in each epoch anew, two optimizers, both reductions.
+TEST_F(StepTest, AGraphGivesTheBitsOfNoGraph) {
+  const ImageSet set = random_images(100);
+  Config recipe = config();
+  recipe.augmentation.flip = "alternating";
+  recipe.augmentation.crop_padding = 2;
+  recipe.optimizers = {recipe.optimizer, recipe.optimizer};
+  recipe.optimizers[0].name = "muon";
+  recipe.optimizers[0].parameters = {"conv.weight", "linear.weight"};
+  recipe.optimizers[1].parameters = {"*.bias", "batch-norm.weight"};
+  for (const std::string reduction : {"ordered", "overlapped"}) {
+    for (const std::string precision : {"fp32", "bf16", "fp16"}) {
+      for (const std::string kind : {"self", "nccl"}) {
+        SCOPED_TRACE(reduction + " " + precision + " " + kind);
+        recipe.train.reduction = reduction;
+        recipe.train.precision = precision;
+        const auto comm = communicator(kind);
+        std::vector<std::string> hashes;
+        std::vector<double> losses;
+        for (const bool graphs : {false, true}) {
+          TrainState state(recipe, gpu_);
+          Stepper stepper(recipe, set, backwards(100), state, *comm, gpu_, graphs);
+          for (int64_t epoch = 0; epoch < 6; ++epoch) {
+            for (int64_t first = 0; first < 100; first += 16) {
+              stepper.run({first, std::min<int64_t>(16, 100 - first)}, {0.01, 0.001});
+            }
+          }
+          Position position;
+          stepper.meter.read(position);
+          losses.push_back(position.loss_sum);
+          hashes.push_back(state.flat.hash());
+        }
+        EXPECT_EQ(hashes[1], hashes[0]);
+        EXPECT_EQ(losses[1], losses[0]);
+      }
+    }
+  }
+}
 
 TEST_F(StepTest, AResumeGivesTheBitsOfTheUninterruptedRun) {
   const ImageSet set = random_images(96);

@@ -133,7 +133,7 @@ TEST(ConvBlock, ComputesNoGradientThatNobodyAsksFor) {
 }
 
 const Shape kImage{3, 32, 32};
-const Pass kTraining{true, 0, 0, {}};
+const Pass kTraining{true};
 
 std::vector<std::vector<std::string>> networks() {
   return {

@@ -80,7 +80,7 @@ TEST(FlatState, GapsStayZero) {
     gaps.narrow(0, entry.offset, entry.size).fill_(false);
   }
   ASSERT_GT(gaps.sum().item<int64_t>(), 0);
-  flat.network->forward(torch::rand({2, 3, 32, 32}), Pass{true, 0, 0, {}}).sum().backward();
+  flat.network->forward(torch::rand({2, 3, 32, 32}), Pass{true}).sum().backward();
   EXPECT_EQ(flat.state.parameters().masked_select(gaps).count_nonzero().item<int64_t>(), 0);
   EXPECT_EQ(flat.state.gradients().masked_select(gaps).count_nonzero().item<int64_t>(), 0);
 }
@@ -88,9 +88,7 @@ TEST(FlatState, GapsStayZero) {
 TEST(FlatState, BackwardAddsIntoTheFlatGradient) {
   const Flat flat;
   const auto images = torch::rand({2, 3, 32, 32});
-  const auto loss = [&] {
-    return flat.network->forward(images, Pass{true, 0, 0, {}}).square().sum();
-  };
+  const auto loss = [&] { return flat.network->forward(images, Pass{true}).square().sum(); };
   const auto expected = torch::autograd::grad({loss()}, flat.network->parameters());
   flat.state.reduced().zero_();
   loss().backward();

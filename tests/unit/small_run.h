@@ -53,6 +53,13 @@ inline Config small_config(const std::vector<std::string>& layers) {
   return config;
 }
 
+// A network for each rank: a forward pass keeps what it packs for the kernels.
+inline std::vector<std::shared_ptr<Network>> networks(const Config& config, int ranks) {
+  std::vector<std::shared_ptr<Network>> made;
+  for (int rank = 0; rank < ranks; ++rank) made.push_back(make_network(config));
+  return made;
+}
+
 // Not the identity, so that position and image index differ.
 inline std::vector<int32_t> backwards(int64_t count) {
   std::vector<int32_t> order(count);
@@ -96,7 +103,8 @@ inline ExpectedStep expected_step(const Config& config, const ImageSet& set,
     const auto network = make_network(config);
     network->to(torch::kFloat64);
     const PlainBatch batch(set, order, part);
-    const Pass pass{true, static_cast<uint64_t>(config.train.seed), 0, batch.samples};
+    const StepValues now{.seed = static_cast<uint64_t>(config.train.seed)};
+    const Pass pass{true, &now, batch.samples};
     const auto logits = network->forward(batch.images, pass);
     const auto sum = torch::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::Sum, -100,
                                                config.train.label_smoothing);
@@ -147,20 +155,33 @@ inline void expect_step(const FlatState& state, const ExpectedStep& expected, do
 // What a rank needs to run steps on `device`.
 struct Stepper {
   Stepper(const Config& config, const ImageSet& set, const std::vector<int32_t>& order,
-          TrainState& state, Communicator& comm, torch::Device device = torch::kCPU)
+          TrainState& state, Communicator& comm, torch::Device device = torch::kCPU,
+          bool graphs = false)
       : batches(std::make_shared<ResidentSet>(set, device), config.augmentation, true,
                 static_cast<uint64_t>(config.train.seed)),
         timer(device),
-        step(config.train, state, batches, comm, timer) {
+        meter(state.flat),
+        state(state),
+        seed(static_cast<uint64_t>(config.train.seed)),
+        step(config.train, state, batches, comm, timer, meter, /*longest_plan=*/1, graphs) {
     batches.set_order(order, 0);
   }
 
   void run(const Range& samples, double learning_rate = 0.001, bool stop = false) {
-    step.run({samples, 0, {learning_rate}, stop, /*checkpoint_wanted=*/false});
+    run(samples, std::vector<double>{learning_rate}, stop);
+  }
+
+  // With a rate for each optimizer.
+  void run(const Range& samples, const std::vector<double>& learning_rates, bool stop = false) {
+    step.plan({{samples, {samples.first, state.updates() + 1, 0, seed}, learning_rates}});
+    step.run({stop, /*checkpoint=*/false});
   }
 
   Batches batches;
   PhaseTimer timer;
+  Meter meter;
+  TrainState& state;
+  uint64_t seed;
   TrainStep step;
 };
 
