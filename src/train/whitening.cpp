@@ -11,13 +11,16 @@ namespace {
 
 constexpr int64_t kBlockNumbers = int64_t{1} << 21;  // of patches at a time: 16 MiB in float64
 
-// [n, C, H, W] -> float64 [n * windows, C * kernel * kernel], a patch in the order of a filter.
+// [n, C, H, W] -> float64 [C * kernel * kernel, n * windows]: a column for each patch, in the order
+// of a filter. Planes are made contiguous first, so that rows are copied in runs.
 torch::Tensor patches_of(const torch::Tensor& images, int64_t kernel) {
-  return images.to(torch::kFloat64)
+  return images.transpose(0, 1)
+      .to(torch::kFloat64)
+      .contiguous()
       .unfold(2, kernel, 1)
       .unfold(3, kernel, 1)
-      .permute({0, 2, 3, 1, 4, 5})
-      .reshape({-1, images.size(1) * kernel * kernel});
+      .permute({0, 4, 5, 1, 2, 3})
+      .reshape({images.size(1) * kernel * kernel, -1});
 }
 
 // The mean of patch x patch^T over all patches of the images in `order`.
@@ -30,7 +33,7 @@ torch::Tensor second_moment(Batches& batches, int64_t images, int64_t kernel,
   for (int64_t first = 0; first < images; first += block) {
     const Batch batch = batches.get(first, std::min(block, images - first));
     const torch::Tensor patches = patches_of(batch.images.to(device), kernel);
-    sum.addmm_(patches.t(), patches);
+    sum.addmm_(patches, patches.t());
   }
   return sum / static_cast<double>(images * windows);
 }
