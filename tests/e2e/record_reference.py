@@ -119,7 +119,8 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 gradient = parameter.grad
-                buffer = self.state[parameter].setdefault("buffer", torch.zeros_like(gradient))
+                buffer = self.state[parameter].setdefault("momentum_buffer",
+                                                          torch.zeros_like(gradient))
                 buffer.mul_(group["momentum"]).add_(gradient)
                 update = newton_schulz((gradient + group["momentum"] * buffer).flatten(1))
                 parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
@@ -130,12 +131,13 @@ class Optimizers:
     """Every rate falls linearly to 0, that of whitening's bias over steps of its own."""
 
     def __init__(self, model, steps, whitening_steps):
-        named = {name: value for name, value in model.named_parameters() if value.requires_grad}
-        filters = [value for value in named.values() if value.dim() == 4]
-        norms = [value for name, value in named.items() if name.endswith(".bias") and name != "0.bias"]
-        head = [value for value in named.values() if value.dim() == 2]
+        self.named = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        filters = [value for value in self.named.values() if value.dim() == 4]
+        norms = [value for name, value in self.named.items()
+                 if value.dim() == 1 and name != "0.bias"]
+        head = [value for value in self.named.values() if value.dim() == 2]
         sgd = [dict(params=parameters, lr=rate, weight_decay=DECAY / rate)
-               for parameters, rate in (([named["0.bias"]], BIAS_RATE), (norms, BIAS_RATE),
+               for parameters, rate in (([self.named["0.bias"]], BIAS_RATE), (norms, BIAS_RATE),
                                         (head, HEAD_RATE))]
         self.all = [torch.optim.SGD(sgd, momentum=MOMENTUM, nesterov=True), Muon(filters, **MUON)]
         self.groups = [group for optimizer in self.all for group in optimizer.param_groups]
@@ -149,21 +151,41 @@ class Optimizers:
         for optimizer in self.all:
             optimizer.step()
 
+    def set_momentum(self, buffers):
+        for optimizer in self.all:
+            members = {id(value) for group in optimizer.param_groups for value in group["params"]}
+            for name, parameter in self.named.items():
+                if id(parameter) in members:
+                    optimizer.state[parameter]["momentum_buffer"] = buffers[name].clone()
+
 
 def loss(logits, labels):
     return functional.cross_entropy(logits, labels, label_smoothing=SMOOTHING, reduction="sum")
 
 
-def train(model, images, labels, steps, seed, shards, optimizers):
-    """`steps`: (epoch, image indices) of each. The summed loss of each."""
-    model.train()
-    losses = []
-    for step, (epoch, indices) in enumerate(steps):
-        parts = [(augmented(images, seed, epoch, part), labels[part])
-                 for part in np.array_split(indices, shards)]
-        losses.append(reference.backward(model, loss, parts))
-        optimizers.step(step)
-    return losses
+class Training:
+    """Of `images`, whose whitening must be set in the model."""
+
+    def __init__(self, model, optimizers, images, labels, seed, shards):
+        self.model, self.optimizers = model.train(), optimizers
+        self.images, self.labels, self.seed, self.shards = images, labels, seed, shards
+
+    def step(self, step, epoch, indices):
+        """The summed loss."""
+        parts = [(augmented(self.images, self.seed, epoch, part), self.labels[part])
+                 for part in np.array_split(indices, self.shards)]
+        total = reference.backward(self.model, loss, parts)
+        self.optimizers.step(step)
+        return total
+
+    def go_on_from(self, checkpoint):
+        """One of the program's."""
+        self.model.load_state_dict({**self.model.state_dict(), **checkpoint["model"]})
+        self.optimizers.set_momentum(checkpoint["optimizer"]["state"]["momentum_buffer"])
+
+    def weights(self):
+        return {name: value.clone() for name, value in self.model.state_dict().items()
+                if not name.endswith("num_batches_tracked")}
 
 
 # --- evaluation
