@@ -13,7 +13,7 @@ namespace cifar {
 enum class Purpose : uint32_t {
   kSplit = 1,      // counter: position
   kShuffle = 2,    // counter: (epoch, position)
-  kAugment = 3,    // counter: (epoch, image index)
+  kAugment = 3,    // counter: (epoch, image index, 0: placement, 1: cutout and jitter)
   kDropout = 4,    // counter: (epoch and layer, image index, element / 4)
   kSynthetic = 5,  // counter: (image index, block of 16 bytes)
 };

@@ -121,6 +121,17 @@ std::vector<Assignment> assignments(const Words& words) {
   return source;
 }
 
+// A flag cannot say which of several optimizers it means.
+void refuse_ambiguous(const std::vector<Assignment>& flags, const Config& config) {
+  if (config.optimizers.empty()) return;
+  for (const Assignment& flag : flags) {
+    if (flag.option->section() != "optimizer") continue;
+    throw Error(ExitCode::kUsage, flag.subject,
+                fmt::format("given with the {} optimizers of a recipe", config.optimizers.size()),
+                "a recipe file that says it in [[optimizer]]");
+  }
+}
+
 std::vector<Assignment> base_assignments(const BaseRecipe& base) {
   std::vector<Assignment> source = parse_recipe(base.text, base.name);
   std::erase_if(source, [](const Assignment& it) { return it.option->section() == "run"; });
@@ -151,7 +162,9 @@ CommandLine parse_command_line(int argc, const char* const* argv, const BaseReci
     assign(line.config, read_recipe_file(file));
     line.config.recipe = std::filesystem::path(file).stem();
   }
-  assign(line.config, assignments(words));
+  const std::vector<Assignment> flags = assignments(words);
+  refuse_ambiguous(flags, line.config);
+  assign(line.config, flags);
   if (line.config.data.path.empty()) {
     if (const char* folder = std::getenv("CIFAR10_DIR")) line.config.data.path = folder;
   }

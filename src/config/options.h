@@ -30,7 +30,9 @@ struct Check {
   bool low_excluded = false;
   bool high_excluded = false;
   std::vector<std::string> choices = {};  // of a string; empty: any
-  size_t length = 0;                      // of a list; 0: one or more
+  // What false and true mean in a recipe, for a string that was a switch once; empty: nothing.
+  std::vector<std::string> of_switch = {};
+  size_t length = 0;  // of a list; 0: one or more
 
   bool operator()(const Value& value) const;
 };

@@ -91,13 +91,36 @@ class RecipeReader {
 
  private:
   void read_section(const toml::key& section, const toml::node& node) {
+    if (section == "optimizer" && node.is_array_of_tables())
+      return read_optimizers(*node.as_array());
     const toml::table* table = node.as_table();
     if (table == nullptr) {
       throw Error(ExitCode::kUsage, subject(node.source(), section.str()), show(node),
                   fmt::format("a table, [{}]", section.str()));
     }
-    for (const auto& [key, value] : *table) {
-      const std::string path = fmt::format("{}.{}", section.str(), key.str());
+    read_table(section.str(), *table);
+  }
+
+  // [[optimizer]], each for the parameters that it claims. What one leaves out has the values of
+  // config.h, not the article's: nothing says which of them the article's optimizer would be.
+  void read_optimizers(const toml::array& tables) {
+    for (const toml::node& node : tables) {
+      optimizer_ = optimizer_ ? *optimizer_ + 1 : 0;
+      const toml::table& table = *node.as_table();
+      for (const char* needed : {"name", "learning_rate"}) {
+        if (table.contains(needed)) continue;
+        const std::string key = fmt::format("optimizer.{}", needed);
+        throw Error(ExitCode::kUsage, subject(node.source(), key), "missing",
+                    expectation(*std::ranges::find(options(), key, &Option::key)));
+      }
+      read_table("optimizer", table);
+    }
+    optimizer_.reset();
+  }
+
+  void read_table(std::string_view section, const toml::table& table) {
+    for (const auto& [key, value] : table) {
+      const std::string path = fmt::format("{}.{}", section, key.str());
       const auto option = std::ranges::find(options(), path, &Option::key);
       if (option == options().end()) unknown_key(key, path);
       read_value(*option, value);
@@ -106,10 +129,13 @@ class RecipeReader {
 
   void read_value(const Option& option, const toml::node& node) {
     const std::string place = subject(node.source(), option.key);
-    const auto value =
+    auto value =
         std::visit([&](const auto& type) { return read_as(node, type); }, get(option, Config{}));
+    if (const auto* on = node.as_boolean(); on != nullptr && !option.check.of_switch.empty()) {
+      value = option.check.of_switch[on->get() ? 1 : 0];
+    }
     if (!value) throw Error(ExitCode::kUsage, place, show(node), expectation(option));
-    assignments_.push_back({&option, *value, place});
+    assignments_.push_back({&option, *value, place, optimizer_});
   }
 
   // The nearest key may be one of that name in another section.
@@ -131,6 +157,7 @@ class RecipeReader {
 
   std::string name_;
   std::vector<Assignment> assignments_;
+  std::optional<size_t> optimizer_;  // that is being read, of several
 };
 
 }  // namespace
@@ -163,21 +190,39 @@ Config article_config() {
   return config;
 }
 
+namespace {
+
+// The keys of a section with their values.
+std::string table_text(const std::string& section, const Config& config) {
+  std::string text;
+  for (const Option& option : options()) {
+    if (option.section() != section) continue;
+    const Value value = get(option, config);
+    // The batch size that is not given is 0, which a recipe must not say. Nor an empty text, so
+    // that a file of a build with --fault can be read by one without.
+    const bool not_given =
+        (value == Value(int64_t{0}) && !option.check(value)) || value == Value(std::string());
+    if (!not_given) text += fmt::format("{} = {}\n", option.name(), to_toml_text(value));
+  }
+  return text;
+}
+
+}  // namespace
+
 std::string to_toml(const Config& config) {
   std::string text = fmt::format("# The resolved settings of a run with the recipe {}.\n",
                                  to_toml_text(config.recipe));
   for (const Section& section : sections()) {
     if (section.name == "evaluate") continue;
-    text += fmt::format("\n[{}]\n", section.name);
-    for (const Option& option : options()) {
-      if (option.section() != section.name) continue;
-      const Value value = get(option, config);
-      // The batch size that is not given is 0, which a recipe must not say. Nor an empty text, so
-      // that a file of a build with --fault can be read by one without.
-      const bool not_given =
-          (value == Value(int64_t{0}) && !option.check(value)) || value == Value(std::string());
-      if (!not_given) text += fmt::format("{} = {}\n", option.name(), to_toml_text(value));
+    if (section.name == "optimizer" && !config.optimizers.empty()) {
+      for (const OptimizerConfig& optimizer : config.optimizers) {
+        Config each = config;
+        each.optimizer = optimizer;
+        text += "\n[[optimizer]]\n" + table_text("optimizer", each);
+      }
+      continue;
     }
+    text += fmt::format("\n[{}]\n{}", section.name, table_text(section.name, config));
   }
   return text;
 }

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <optional>
 #include <type_traits>
+#include <utility>
 
 #include "base/error.h"
 
@@ -147,16 +148,25 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 void assign(Config& config, const std::vector<Assignment>& source) {
+  const auto of_optimizer = [](const Assignment& it) {
+    return it.option->section() == "optimizer";
+  };
+  if (std::ranges::any_of(source, of_optimizer)) config.optimizers.clear();
   const Assignment* batch = nullptr;
   const Assignment* batch_per_rank = nullptr;
   for (const Assignment& given : source) {
     check(given);
     const Field field = given.option->field(config);
+    if (given.optimizer) {
+      config.optimizers.resize(std::max(config.optimizers.size(), *given.optimizer + 1));
+      std::swap(config.optimizer, config.optimizers[*given.optimizer]);
+    }
     std::visit(
         [&](auto* member) {
           *member = std::get<std::remove_pointer_t<decltype(member)>>(given.value);
         },
         field);
+    if (given.optimizer) std::swap(config.optimizer, config.optimizers[*given.optimizer]);
     if (field == Field(&config.train.batch_size)) batch = &given;
     if (field == Field(&config.train.batch_size_per_rank)) batch_per_rank = &given;
   }

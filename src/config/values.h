@@ -3,6 +3,8 @@
 // name the assignment's subject: "article.toml:3:9: train.epochs" or "--epochs".
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,12 +15,14 @@ namespace cifar {
 
 struct Assignment {
   const Option* option;
-  Value value;          // has the option's type
-  std::string subject;  // where it comes from
+  Value value;                           // has the option's type
+  std::string subject;                   // where it comes from
+  std::optional<size_t> optimizer = {};  // which of the recipe's [[optimizer]]; none: [optimizer]
 };
 
-// Applies one source, in order. A batch size and a batch size per rank exclude each other: given
-// both in one source they are an error, otherwise the later source drops the earlier one's.
+// Applies one source, in order. Optimizers that it names, one or several, replace all before. A
+// batch size and a batch size per rank exclude each other: given both in one source they are an
+// error, otherwise the later source drops the earlier one's.
 void assign(Config& config, const std::vector<Assignment>& source);
 
 // What a flag's text means for this option; lists are separated by commas.

@@ -1,8 +1,12 @@
 #include "data/batches.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
+
+#include "base/error.h"
 
 #if CIFAR_HAS_CUDA
 #include <c10/cuda/CUDAException.h>
@@ -15,14 +19,71 @@
 namespace cifar {
 namespace {
 
+Flip flip_of(const std::string& how) {
+  if (how == "random") return Flip::kRandom;
+  return how == "alternating" ? Flip::kAlternating : Flip::kNone;
+}
+
 Augmentation make_augmentation(const AugmentationConfig& config, bool augment) {
-  Augmentation augmentation = {
-      augment && config.flip, augment ? static_cast<int>(config.crop_padding) : 0, {}, {}};
+  Augmentation augmentation;
   for (int c = 0; c < kChannels; ++c) {
     augmentation.mean[c] = static_cast<float>(config.mean.at(c));
     augmentation.std[c] = static_cast<float>(config.std.at(c));
   }
+  augmentation.reflect = !augment || config.padding_mode == "reflect";
+  if (!augment) return augmentation;
+  if (augmentation.reflect && config.crop_padding >= kImageSize) {
+    throw Error(ExitCode::kUsage, "augmentation.crop_padding",
+                fmt::format("{} with padding_mode reflect", config.crop_padding),
+                fmt::format("fewer than the image's {} pixels", kImageSize));
+  }
+  augmentation.flip = flip_of(config.flip);
+  augmentation.padding = static_cast<int>(config.crop_padding);
+  augmentation.cutout = static_cast<int>(config.cutout);
+  augmentation.brightness = static_cast<float>(config.brightness);
+  augmentation.contrast = static_cast<float>(config.contrast);
   return augmentation;
+}
+
+void put_pixel(const Colours& colours, const uint8_t* from, float* to) {
+  to[0] = colours[0][from[0]];
+  to[1] = colours[1][from[kPixels]];
+  to[2] = colours[2][from[2 * kPixels]];
+}
+
+// Crop and flip, row by row.
+void copy_pixels(const uint8_t* image, const Placement& placement, bool reflect,
+                 const Colours& colours, float* out) {
+  const int step = placement.mirrored ? -1 : 1;
+  // Output columns [begin, end) come from the image, the others from the padding.
+  const int shift = placement.mirrored ? -placement.dx : placement.dx;
+  const int begin = std::clamp(-shift, 0, kImageSize);
+  const int end = std::clamp(kImageSize - shift, 0, kImageSize);
+  const float black[kChannels] = {colours[0][0], colours[1][0], colours[2][0]};
+  for (int y = 0; y < kImageSize; ++y, out += kImageSize * kChannels) {
+    const int placed_y = source_y(placement, y);
+    const int from_y = reflect ? reflected(placed_y, kImageSize) : placed_y;
+    const uint8_t* row = image + from_y * kImageSize;  // perhaps outside, then not read
+    const auto pad = [&](int from, int to) {
+      for (int x = from; x < to; ++x) {
+        if (reflect) {
+          const int from_x = reflected(source_x(placement, x, kImageSize), kImageSize);
+          put_pixel(colours, row + from_x, out + x * kChannels);
+        } else {
+          std::copy_n(black, kChannels, out + x * kChannels);
+        }
+      }
+    };
+    if (from_y < 0 || from_y >= kImageSize || begin == end) {
+      pad(0, kImageSize);
+      continue;
+    }
+    pad(0, begin);
+    const uint8_t* from = row + source_x(placement, begin, kImageSize);
+    float* to = out + begin * kChannels;
+    for (int x = begin; x < end; ++x, from += step, to += kChannels) put_pixel(colours, from, to);
+    pad(end, kImageSize);
+  }
 }
 
 }  // namespace
@@ -71,10 +132,22 @@ void Batches::set_order(const std::vector<int32_t>& order, int64_t epoch) {
 Batch Batches::get(int64_t first, int64_t count) {
   TORCH_CHECK(first >= 0 && count >= 0 && first + count <= length_, "samples [", first, ", ",
               first + count, ") of an order of ", length_);
+  return gather(order_.narrow(0, first, count), augmentation_);
+}
+
+Batch Batches::get(const torch::Tensor& samples, const Placement& view) {
+  Augmentation augmentation = augmentation_;
+  TORCH_CHECK(augmentation.flip == Flip::kNone && augmentation.padding == 0,
+              "views of moved images");
+  augmentation.view = view;
+  return gather(samples, augmentation);
+}
+
+Batch Batches::gather(const torch::Tensor& samples, const Augmentation& augmentation) {
+  const int64_t count = samples.size(0);
   reserve(count);
-  Batch batch = {images_.narrow(0, 0, count), labels_.narrow(0, 0, count),
-                 order_.narrow(0, first, count)};
-  if (count > 0) gather(batch);
+  Batch batch = {images_.narrow(0, 0, count), labels_.narrow(0, 0, count), samples};
+  if (count > 0) fill(batch, augmentation);
   return batch;
 }
 
@@ -87,7 +160,7 @@ void Batches::reserve(int64_t count) {
   labels_ = torch::empty({count}, torch::TensorOptions(torch::kInt64).device(device));
 }
 
-void Batches::gather(const Batch& batch) const {
+void Batches::fill(const Batch& batch, const Augmentation& augmentation) const {
   const int32_t* samples = batch.samples.const_data_ptr<int32_t>();
   float* images = batch.images.mutable_data_ptr<float>();
   int64_t* labels = batch.labels.mutable_data_ptr<int64_t>();
@@ -97,7 +170,7 @@ void Batches::gather(const Batch& batch) const {
     const c10::cuda::CUDAGuard guard(set_->device());
     launch_gather(
         {set_->images().const_data_ptr<uint8_t>(), set_->labels().const_data_ptr<uint8_t>(),
-         samples, count, augmentation_, seed_, epoch_, images, labels},
+         samples, count, augmentation, seed_, epoch_, images, labels},
         c10::cuda::getCurrentCUDAStream());
     C10_CUDA_KERNEL_LAUNCH_CHECK();
     return;
@@ -105,42 +178,31 @@ void Batches::gather(const Batch& batch) const {
 #endif
   // One thread: two microseconds an image, against a thousand in its forward and backward pass.
   for (int64_t i = 0; i < count; ++i) {
-    gather_one(samples[i], images + i * kImageBytes);
+    fill_image(samples[i], augmentation, images + i * kImageBytes);
     labels[i] = set_->set().label(samples[i]);
   }
 }
 
 // Tables instead of arithmetic: two divisions a value cost more than a look-up in 3 KB, and the
-// bits are those of normalised() by construction.
-void Batches::gather_one(int32_t sample, float* out) const {
-  const Placement placement = place(augmentation_, seed_, epoch_, static_cast<uint32_t>(sample));
+// bits are those of augmented() by construction. A jitter makes a table for its image.
+void Batches::fill_image(int32_t sample, const Augmentation& augmentation, float* out) const {
+  const auto index = static_cast<uint32_t>(sample);
+  const Transform transform = transform_of(augmentation, kImageSize, seed_, epoch_, index);
   const uint8_t* image = set_->set().image(sample);
-  const int step = placement.mirrored ? -1 : 1;
-  // Output columns [begin, end) come from the image, the others from the padding.
-  const int shift = placement.mirrored ? -placement.dx : placement.dx;
-  const int begin = std::clamp(-shift, 0, kImageSize);
-  const int end = std::clamp(kImageSize - shift, 0, kImageSize);
-  const float black[kChannels] = {normalised_[0][0], normalised_[1][0], normalised_[2][0]};
-  const auto blacken = [out, &black](int y, int from, int to) {
-    for (int x = from; x < to; ++x) {
-      std::copy_n(black, kChannels, out + (y * kImageSize + x) * kChannels);
+  if (augmentation.brightness > 0 || augmentation.contrast > 0) {
+    Colours colours;
+    for (int c = 0; c < kChannels; ++c) {
+      for (int value = 0; value < 256; ++value) {
+        colours[c][value] = jittered(normalised_[c][value], transform.jitter);
+      }
     }
-  };
-  for (int y = 0; y < kImageSize; ++y) {
-    const int from_y = source_y(placement, y);
-    if (from_y < 0 || from_y >= kImageSize || begin == end) {
-      blacken(y, 0, kImageSize);
-      continue;
-    }
-    blacken(y, 0, begin);
-    const uint8_t* from = image + from_y * kImageSize + source_x(placement, begin, kImageSize);
-    float* to = out + (y * kImageSize + begin) * kChannels;
-    for (int x = begin; x < end; ++x, from += step, to += kChannels) {
-      to[0] = normalised_[0][from[0]];
-      to[1] = normalised_[1][from[kPixels]];
-      to[2] = normalised_[2][from[2 * kPixels]];
-    }
-    blacken(y, end, kImageSize);
+    copy_pixels(image, transform.placement, augmentation.reflect, colours, out);
+  } else {
+    copy_pixels(image, transform.placement, augmentation.reflect, normalised_, out);
+  }
+  const Square& cutout = transform.cutout;
+  for (int y = cutout.y; y < cutout.y + cutout.size; ++y) {
+    std::fill_n(out + (y * kImageSize + cutout.x) * kChannels, cutout.size * kChannels, 0.0f);
   }
 }
 

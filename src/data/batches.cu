@@ -21,7 +21,8 @@ __global__ void __launch_bounds__(kThreads)
     words[i] = source[i];
   }
   if (threadIdx.x == 0) arguments.out_labels[position] = arguments.labels[sample];
-  const Placement placement = place(augmentation, arguments.seed, arguments.epoch, sample);
+  const Transform transform =
+      transform_of(augmentation, kImageSize, arguments.seed, arguments.epoch, sample);
   __syncthreads();
 
   const auto* image = reinterpret_cast<const uint8_t*>(words);
@@ -31,9 +32,9 @@ __global__ void __launch_bounds__(kThreads)
     for (int j = 0; j < 4; ++j) {
       const int pixel = (4 * i + j) / kChannels;
       const int channel = (4 * i + j) % kChannels;
-      value[j] =
-          augmented(image + channel * kPixels, kImageSize, placement, pixel % kImageSize,
-                    pixel / kImageSize, augmentation.mean[channel], augmentation.std[channel]);
+      value[j] = augmented(image + channel * kPixels, kImageSize, transform, augmentation.reflect,
+                           pixel % kImageSize, pixel / kImageSize, augmentation.mean[channel],
+                           augmentation.std[channel]);
     }
     out[i] = make_float4(value[0], value[1], value[2], value[3]);
   }

@@ -40,9 +40,13 @@ struct Batch {
   torch::Tensor samples;  // [n] int32, each image's index in its ImageSet
 };
 
+// What each value of a pixel becomes, by channel.
+using Colours = std::array<std::array<float, 256>, kChannels>;
+
 class Batches {
  public:
-  // Without `augment` images are only normalised; `seed` is of no effect then.
+  // Without `augment` images are only normalised; `seed` is of no effect then. Error(kUsage) for a
+  // reflected padding of more than the image has.
   Batches(std::shared_ptr<const ResidentSet> set, const AugmentationConfig& config, bool augment,
           uint64_t seed);
 
@@ -52,21 +56,27 @@ class Batches {
   // Samples [first, first + count) of the order; count may be 0. Views, valid until the next get()
   // or set_order(); on the GPU ordered by the current stream.
   Batch get(int64_t first, int64_t count);
+  // The images that `samples` names, int32 on the set's device, as `view` shows each; what a view
+  // of moved images lacks is reflected. For Batches without `augment`.
+  Batch get(const torch::Tensor& samples, const Placement& view);
 
+  // The current order, int32, on the set's device.
+  torch::Tensor order() const { return order_.narrow(0, 0, length_); }
   const std::shared_ptr<const ResidentSet>& set() const { return set_; }
 
  private:
+  Batch gather(const torch::Tensor& samples, const Augmentation& augmentation);
   void reserve(int64_t count);
-  void gather(const Batch& batch) const;
-  void gather_one(int32_t sample, float* out) const;
+  void fill(const Batch& batch, const Augmentation& augmentation) const;
+  void fill_image(int32_t sample, const Augmentation& augmentation, float* out) const;
 
   std::shared_ptr<const ResidentSet> set_;
   Augmentation augmentation_;
   uint64_t seed_;
   uint32_t epoch_ = 0;
-  std::array<std::array<float, 256>, kChannels> normalised_;  // every value that a pixel can have
-  torch::Tensor order_;                                       // [length of the longest order] int32
-  int64_t length_ = 0;                                        // of the current order
+  Colours normalised_;
+  torch::Tensor order_;   // [length of the longest order] int32
+  int64_t length_ = 0;    // of the current order
   torch::Tensor images_;  // [largest batch, 3, 32, 32] float32, channels_last
   torch::Tensor labels_;  // [largest batch] int64
 };

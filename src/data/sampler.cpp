@@ -1,7 +1,10 @@
 #include "data/sampler.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
+#include "base/error.h"
 #include "data/shuffle.h"
 
 namespace cifar {
@@ -15,7 +18,12 @@ std::vector<int32_t> epoch_order(const std::vector<int32_t>& samples, uint64_t s
   return order;
 }
 
-int64_t steps_per_epoch(int64_t samples, int64_t batch) {
+int64_t steps_per_epoch(int64_t samples, int64_t batch, bool drop_last) {
+  if (drop_last && batch > samples) {
+    throw Error(ExitCode::kUsage, "train.batch_size", fmt::format("{} with drop_last", batch),
+                fmt::format("at most the {} images of the train split", samples));
+  }
+  if (drop_last) return samples / batch;
   return (samples + batch - 1) / batch;
 }
 

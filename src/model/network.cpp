@@ -133,6 +133,12 @@ std::string Network::table() const {
                             fmt::group_digits(multiply_adds()));
 }
 
+std::string Network::kind_of(const std::string& parameter) const {
+  const size_t dot = parameter.find('.');
+  const std::string& text = texts_.at(std::stoul(parameter.substr(0, dot)));
+  return text.substr(0, text.find(' ')) + parameter.substr(dot);
+}
+
 int64_t Network::parameter_count() const {
   int64_t count = 0;
   for (const auto& layer : layers_) count += parameters_of(*layer);

@@ -46,6 +46,9 @@ class Network : public torch::nn::Module {
   // What forward() runs, in order.
   std::vector<Step>& steps() { return steps_; }
 
+  // "conv.weight" for "3.weight" when layer 3 is a convolution.
+  std::string kind_of(const std::string& parameter) const;
+
   // Of all layers; multiply-adds for one sample's forward pass.
   int64_t parameter_count() const;
   int64_t multiply_adds() const;

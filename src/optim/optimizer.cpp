@@ -1,9 +1,11 @@
 #include "optim/optimizer.h"
 
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 #include "base/instruction_sets.h"
+#include "optim/muon.h"
 #include "optim/update.h"
 
 #if CIFAR_HAS_CUDA
@@ -35,8 +37,9 @@ void update_on_cpu(const SgdScalars scalars, int64_t size, float* __restrict par
 
 // The one place that knows where the tensors are. `state` in the order of the update's arguments.
 template <typename Scalars, typename... State>
-void update(const Scalars& scalars, const torch::Tensor& parameters, const torch::Tensor& gradients,
-            const State&... state) {
+void update(const torch::Tensor& scalar_bytes, const torch::Tensor& parameters,
+            const torch::Tensor& gradients, const State&... state) {
+  const auto* scalars = static_cast<const Scalars*>(scalar_bytes.const_data_ptr());
   const int64_t size = parameters.numel();
   for (const torch::Tensor& tensor : {parameters, gradients, state...}) {
     TORCH_CHECK(
@@ -51,7 +54,7 @@ void update(const Scalars& scalars, const torch::Tensor& parameters, const torch
     return;
   }
 #endif
-  update_on_cpu(scalars, size, parameters.data_ptr<float>(), gradients.data_ptr<float>(),
+  update_on_cpu(*scalars, size, parameters.data_ptr<float>(), gradients.data_ptr<float>(),
                 state.template data_ptr<float>()...);
 }
 
@@ -63,10 +66,25 @@ class Adam final : public Optimizer {
         exp_avg_(torch::zeros_like(parameters)),
         exp_avg_sq_(torch::zeros_like(parameters)) {}
 
-  void step(torch::Tensor parameters, const torch::Tensor& gradients,
-            double learning_rate) override {
-    ++steps_;
-    update(scalars(learning_rate), parameters, gradients, exp_avg_, exp_avg_sq_);
+  int64_t scalar_bytes() const override { return sizeof(AdamScalars); }
+
+  void write_scalars(int64_t update, double learning_rate, void* out) const override {
+    const double t = static_cast<double>(update);
+    const double decay = config_.weight_decay;
+    *static_cast<AdamScalars*>(out) = {
+        .weight_decay = static_cast<float>(decoupled_ ? 0 : decay),
+        .keep = static_cast<float>(decoupled_ ? 1 - learning_rate * decay : 1),
+        .one_minus_beta1 = static_cast<float>(1 - config_.beta1),
+        .beta2 = static_cast<float>(config_.beta2),
+        .one_minus_beta2 = static_cast<float>(1 - config_.beta2),
+        .step_size = static_cast<float>(learning_rate / (1 - std::pow(config_.beta1, t))),
+        .root_correction = static_cast<float>(std::sqrt(1 - std::pow(config_.beta2, t))),
+        .epsilon = static_cast<float>(config_.epsilon)};
+  }
+
+  void apply(torch::Tensor parameters, const torch::Tensor& gradients,
+             const torch::Tensor& scalars) override {
+    update<AdamScalars>(scalars, parameters, gradients, exp_avg_, exp_avg_sq_);
   }
 
   std::vector<std::pair<std::string, torch::Tensor>> state() const override {
@@ -74,19 +92,6 @@ class Adam final : public Optimizer {
   }
 
  private:
-  AdamScalars scalars(double learning_rate) const {
-    const double t = static_cast<double>(steps_);
-    const double decay = config_.weight_decay;
-    return {.weight_decay = static_cast<float>(decoupled_ ? 0 : decay),
-            .keep = static_cast<float>(decoupled_ ? 1 - learning_rate * decay : 1),
-            .one_minus_beta1 = static_cast<float>(1 - config_.beta1),
-            .beta2 = static_cast<float>(config_.beta2),
-            .one_minus_beta2 = static_cast<float>(1 - config_.beta2),
-            .step_size = static_cast<float>(learning_rate / (1 - std::pow(config_.beta1, t))),
-            .root_correction = static_cast<float>(std::sqrt(1 - std::pow(config_.beta2, t))),
-            .epsilon = static_cast<float>(config_.epsilon)};
-  }
-
   OptimizerConfig config_;
   bool decoupled_;
   torch::Tensor exp_avg_;
@@ -96,21 +101,20 @@ class Adam final : public Optimizer {
 class Sgd final : public Optimizer {
  public:
   Sgd(const OptimizerConfig& config, const torch::Tensor& parameters)
-      : config_(config), momentum_buffer_(torch::zeros_like(parameters)) {
-    if (config.nesterov && config.momentum <= 0) {
-      throw Error(ExitCode::kUsage, "optimizer.nesterov", "true without momentum",
-                  "optimizer.momentum above 0");
-    }
+      : config_(config), momentum_buffer_(torch::zeros_like(parameters)) {}
+
+  int64_t scalar_bytes() const override { return sizeof(SgdScalars); }
+
+  void write_scalars(int64_t, double learning_rate, void* out) const override {
+    *static_cast<SgdScalars*>(out) = {.weight_decay = static_cast<float>(config_.weight_decay),
+                                      .momentum = static_cast<float>(config_.momentum),
+                                      .learning_rate = static_cast<float>(learning_rate),
+                                      .nesterov = config_.nesterov};
   }
 
-  void step(torch::Tensor parameters, const torch::Tensor& gradients,
-            double learning_rate) override {
-    ++steps_;
-    const SgdScalars scalars = {.weight_decay = static_cast<float>(config_.weight_decay),
-                                .momentum = static_cast<float>(config_.momentum),
-                                .learning_rate = static_cast<float>(learning_rate),
-                                .nesterov = config_.nesterov};
-    update(scalars, parameters, gradients, momentum_buffer_);
+  void apply(torch::Tensor parameters, const torch::Tensor& gradients,
+             const torch::Tensor& scalars) override {
+    update<SgdScalars>(scalars, parameters, gradients, momentum_buffer_);
   }
 
   std::vector<std::pair<std::string, torch::Tensor>> state() const override {
@@ -124,12 +128,24 @@ class Sgd final : public Optimizer {
 
 }  // namespace
 
+void Optimizer::step(torch::Tensor parameters, const torch::Tensor& gradients,
+                     double learning_rate) {
+  const auto scalars = torch::empty({scalar_bytes()}, torch::kUInt8);
+  write_scalars(++steps_, learning_rate, scalars.mutable_data_ptr());
+  apply(std::move(parameters), gradients, scalars.to(gradients.device()));
+}
+
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config,
-                                          const torch::Tensor& parameters) {
-  if (config.name == "adam") return std::make_unique<Adam>(config, false, parameters);
-  if (config.name == "adamw") return std::make_unique<Adam>(config, true, parameters);
-  if (config.name == "sgd") return std::make_unique<Sgd>(config, parameters);
-  throw Error(ExitCode::kUsage, "optimizer.name", config.name, "adam, adamw or sgd");
+                                          const OptimizerSlice& slice) {
+  if (config.nesterov && config.momentum <= 0) {
+    throw Error(ExitCode::kUsage, "optimizer.nesterov", "true without momentum",
+                "optimizer.momentum above 0");
+  }
+  if (config.name == "adam") return std::make_unique<Adam>(config, false, slice.parameters);
+  if (config.name == "adamw") return std::make_unique<Adam>(config, true, slice.parameters);
+  if (config.name == "sgd") return std::make_unique<Sgd>(config, slice.parameters);
+  if (config.name == "muon") return make_muon(config, slice);
+  throw Error(ExitCode::kUsage, "optimizer.name", config.name, "adam, adamw, sgd or muon");
 }
 
 }  // namespace cifar

@@ -49,6 +49,12 @@ double learning_rate_at(const ScheduleConfig& config, double base, int64_t step,
     const int64_t size = std::max<int64_t>(1, steps_in(config.step_epochs, steps_per_epoch));
     return ramp * base * std::pow(config.step_factor, static_cast<double>(step / size));
   }
+  if (config.name == "linear") {
+    if (step < warmup) return ramp * base;
+    const double left =
+        1 - static_cast<double>(step - warmup) / static_cast<double>(total_steps - warmup);
+    return base * (config.final_factor + (1 - config.final_factor) * left);
+  }
   if (config.name == "cosine") {
     if (step < warmup) return ramp * base;
     const double fraction =
@@ -56,7 +62,17 @@ double learning_rate_at(const ScheduleConfig& config, double base, int64_t step,
     return half_cosine(base, config.final_factor * base, fraction);
   }
   throw Error(ExitCode::kUsage, "schedule.name", config.name,
-              "constant, step, cosine or one-cycle");
+              "constant, step, linear, cosine or one-cycle");
+}
+
+double learning_rate_of(const OptimizerConfig& optimizer, const ScheduleConfig& schedule,
+                        int64_t batch, int64_t step, int64_t total_steps, int64_t steps_per_epoch) {
+  const double base = scaled_learning_rate(optimizer, batch);
+  if (optimizer.until_epoch > 0) {
+    total_steps = std::min(total_steps, steps_in(optimizer.until_epoch, steps_per_epoch));
+  }
+  return step < total_steps ? learning_rate_at(schedule, base, step, total_steps, steps_per_epoch)
+                            : 0;
 }
 
 double scaled_learning_rate(const OptimizerConfig& config, int64_t batch) {

@@ -19,25 +19,27 @@ __device__ int64_t stride() {
   return int64_t{gridDim.x} * blockDim.x;
 }
 
-__global__ void adam_kernel(AdamScalars scalars, int64_t size, float* __restrict__ parameters,
+__global__ void adam_kernel(const AdamScalars* scalars, int64_t size, float* __restrict__ parameters,
                             const float* __restrict__ gradients, float* __restrict__ exp_avg,
                             float* __restrict__ exp_avg_sq) {
+  const AdamScalars now = *scalars;
   for (int64_t i = first_element(); i < size; i += stride()) {
-    adam_update(scalars, parameters[i], gradients[i], exp_avg[i], exp_avg_sq[i]);
+    adam_update(now, parameters[i], gradients[i], exp_avg[i], exp_avg_sq[i]);
   }
 }
 
-__global__ void sgd_kernel(SgdScalars scalars, int64_t size, float* __restrict__ parameters,
+__global__ void sgd_kernel(const SgdScalars* scalars, int64_t size, float* __restrict__ parameters,
                            const float* __restrict__ gradients,
                            float* __restrict__ momentum_buffer) {
+  const SgdScalars now = *scalars;
   for (int64_t i = first_element(); i < size; i += stride()) {
-    sgd_update(scalars, parameters[i], gradients[i], momentum_buffer[i]);
+    sgd_update(now, parameters[i], gradients[i], momentum_buffer[i]);
   }
 }
 
 }  // namespace
 
-cudaError_t launch_update(cudaStream_t stream, const AdamScalars& scalars, int64_t size,
+cudaError_t launch_update(cudaStream_t stream, const AdamScalars* scalars, int64_t size,
                           float* parameters, const float* gradients, float* exp_avg,
                           float* exp_avg_sq) {
   adam_kernel<<<blocks_for(size), kThreads, 0, stream>>>(scalars, size, parameters, gradients,
@@ -45,7 +47,7 @@ cudaError_t launch_update(cudaStream_t stream, const AdamScalars& scalars, int64
   return cudaGetLastError();
 }
 
-cudaError_t launch_update(cudaStream_t stream, const SgdScalars& scalars, int64_t size,
+cudaError_t launch_update(cudaStream_t stream, const SgdScalars* scalars, int64_t size,
                           float* parameters, const float* gradients, float* momentum_buffer) {
   sgd_kernel<<<blocks_for(size), kThreads, 0, stream>>>(scalars, size, parameters, gradients,
                                                         momentum_buffer);

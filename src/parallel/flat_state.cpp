@@ -1,5 +1,8 @@
 #include "parallel/flat_state.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include "base/hash.h"
 
 namespace cifar {
@@ -8,14 +11,21 @@ namespace {
 constexpr int64_t kAlignment = 16;  // elements: 64 bytes
 constexpr int64_t kMetrics = 4;
 
-// Lays `tensors` out one behind the other; `total` becomes the length of the flat tensor.
+// Lays `tensors` out one behind the other, group by group; `total` becomes the length of the flat
+// tensor.
 template <typename Named>
-std::vector<FlatEntry> lay_out(const Named& tensors, int64_t& total) {
+std::vector<FlatEntry> lay_out(const Named& tensors, int64_t& total,
+                               const std::vector<size_t>& groups = {}) {
+  std::vector<size_t> order(tensors.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  if (!groups.empty()) {
+    std::ranges::stable_sort(order, {}, [&](size_t i) { return groups.at(i); });
+  }
   std::vector<FlatEntry> entries;
   total = 0;
-  for (const auto& item : tensors) {
-    entries.push_back({item.key(), item.value(), total, item.value().numel()});
-    total += (item.value().numel() + kAlignment - 1) / kAlignment * kAlignment;
+  for (const size_t i : order) {
+    entries.push_back({tensors[i].key(), tensors[i].value(), total, tensors[i].value().numel()});
+    total += (tensors[i].value().numel() + kAlignment - 1) / kAlignment * kAlignment;
   }
   return entries;
 }
@@ -38,11 +48,12 @@ void move_into(const torch::Tensor& flat, std::vector<FlatEntry>& entries) {
 
 }  // namespace
 
-FlatState::FlatState(torch::nn::Module& network, torch::Device device) {
+FlatState::FlatState(torch::nn::Module& network, torch::Device device,
+                     const std::vector<size_t>& groups) {
   torch::NoGradGuard no_grad;
   const auto options = torch::TensorOptions(torch::kFloat32).device(device);
   int64_t length = 0, buffer_length = 0;
-  parameter_entries_ = lay_out(network.named_parameters(), length);
+  parameter_entries_ = lay_out(network.named_parameters(), length, groups);
   buffer_entries_ = lay_out(network.named_buffers(), buffer_length);
   parameters_ = torch::zeros({length}, options);
   reduced_ = torch::zeros({length + kMetrics + buffer_length}, options);

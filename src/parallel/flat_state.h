@@ -25,8 +25,11 @@ struct FlatEntry {
 
 class FlatState {
  public:
-  // Moves the network's tensors to `device` and into the flat ones, values kept.
-  FlatState(torch::nn::Module& network, torch::Device device);
+  // Moves the network's tensors to `device` and into the flat ones, values kept. `groups` has a
+  // number for each of named_parameters(): those with the lower number come first, so that a group
+  // is one slice; empty: one group.
+  FlatState(torch::nn::Module& network, torch::Device device,
+            const std::vector<size_t>& groups = {});
 
   // float32 [n]; each of equal length, gaps included.
   const torch::Tensor& parameters() const { return parameters_; }

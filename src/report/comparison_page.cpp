@@ -51,12 +51,17 @@ std::vector<Picture> pictures_of(const std::vector<RunGroup>& groups) {
     for (const RunGroup& group : groups) chart.lines.push_back(mean_line(group, value));
     return chart.svg();
   };
-  return {
-      {"test-accuracy", tested.svg()},
-      {"val-accuracy", curves("Accuracy on the validation images", &EpochLine::val_accuracy, true)},
-      {"val-loss", curves("Loss on the validation images", &EpochLine::val_loss, false)},
-      {"train-loss", curves("Loss in training", &EpochLine::train_loss, false)},
-  };
+  std::vector<Picture> pictures = {{"test-accuracy", tested.svg()}};
+  if (std::ranges::any_of(groups, [](const RunGroup& group) {
+        return group.runs.front().config.data.validation_size > 0;
+      })) {
+    pictures.push_back({"val-accuracy", curves("Accuracy on the validation images",
+                                               &EpochLine::val_accuracy, true)});
+    pictures.push_back(
+        {"val-loss", curves("Loss on the validation images", &EpochLine::val_loss, false)});
+  }
+  pictures.push_back({"train-loss", curves("Loss in training", &EpochLine::train_loss, false)});
+  return pictures;
 }
 
 // Of each run that has it: a figure of its last whole epoch.

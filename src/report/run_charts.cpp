@@ -12,8 +12,9 @@ std::vector<Point> over_epochs(const RunRecord& run, double EpochLine::*value) {
 
 std::vector<NamedChart> run_charts(const RunRecord& run) {
   const auto lines = [&](double EpochLine::*train, double EpochLine::*val) {
-    return std::vector<Line>{{"training", over_epochs(run, train)},
-                             {"validation", over_epochs(run, val)}};
+    std::vector<Line> both = {{"training", over_epochs(run, train)}};
+    if (run.config.data.validation_size > 0) both.push_back({"validation", over_epochs(run, val)});
+    return both;
   };
   const auto line = [&](const char* name, double EpochLine::*value) {
     return std::vector<Line>{{name, over_epochs(run, value)}};

@@ -39,9 +39,9 @@ void refuse_superfluous(const NamedTensors& from, const NamedTensors& wanted,
 
 }  // namespace
 
-Checkpoint take_checkpoint(const TrainState& state, const std::string& recipe,
-                           const std::string& optimizer) {
-  Checkpoint checkpoint{recipe, state.position, {}, optimizer, state.optimizer->steps(), {}};
+Checkpoint take_checkpoint(const TrainState& state, const std::string& recipe) {
+  Checkpoint checkpoint{recipe, state.position, {}, optimizer_name(state.groups), state.updates(),
+                        {}};
   const FlatState& flat = state.flat;
   for (const auto& entry : flat.parameter_entries()) {
     checkpoint.model[entry.name] = host_copy(entry.tensor);
@@ -49,9 +49,11 @@ Checkpoint take_checkpoint(const TrainState& state, const std::string& recipe,
   for (const auto& entry : flat.buffer_entries()) {
     checkpoint.model[entry.name] = host_copy(entry.tensor);
   }
-  for (const auto& [moment, tensor] : state.optimizer->state()) {
-    for (const auto& entry : flat.parameter_entries()) {
-      checkpoint.optimizer_state[moment][entry.name] = host_copy(view_like(tensor, entry));
+  for (const OptimizerGroup& group : state.groups) {
+    for (const auto& [moment, tensor] : group.optimizer->state()) {
+      for (const auto& entry : group.entries) {
+        checkpoint.optimizer_state[moment][entry.name] = host_copy(view_like(tensor, entry));
+      }
     }
   }
   return checkpoint;
@@ -67,25 +69,27 @@ void restore_weights(const NamedTensors& weights, const std::string& file,
   refuse_superfluous(weights, wanted, file);
 }
 
-void restore(const Checkpoint& checkpoint, const std::string& file, const std::string& optimizer,
-             TrainState& state) {
+void restore(const Checkpoint& checkpoint, const std::string& file, TrainState& state) {
   torch::NoGradGuard no_grad;
   restore_weights(checkpoint.model, file, *state.network);
+  const std::string optimizer = optimizer_name(state.groups);
   if (checkpoint.optimizer != optimizer) {
     throw Error(ExitCode::kCheckpoint, file, "the state of " + checkpoint.optimizer,
                 "the state of the recipe's optimizer, " + optimizer);
   }
-  for (const auto& [moment, tensor] : state.optimizer->state()) {
-    const auto found = checkpoint.optimizer_state.find(moment);
-    if (found == checkpoint.optimizer_state.end()) {
-      throw Error(ExitCode::kCheckpoint, file, "no optimizer state \"" + moment + "\"",
-                  "all that " + optimizer + " keeps");
-    }
-    for (const auto& entry : state.flat.parameter_entries()) {
-      copy_named(found->second, entry.name, file, view_like(tensor, entry));
+  for (const OptimizerGroup& group : state.groups) {
+    for (const auto& [moment, tensor] : group.optimizer->state()) {
+      const auto found = checkpoint.optimizer_state.find(moment);
+      if (found == checkpoint.optimizer_state.end()) {
+        throw Error(ExitCode::kCheckpoint, file, "no optimizer state \"" + moment + "\"",
+                    "all that " + optimizer + " keeps");
+      }
+      for (const auto& entry : group.entries) {
+        copy_named(found->second, entry.name, file, view_like(tensor, entry));
+      }
     }
   }
-  state.optimizer->set_steps(checkpoint.optimizer_steps);
+  state.set_updates(checkpoint.optimizer_steps);
   state.position = checkpoint.position;
 }
 

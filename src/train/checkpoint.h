@@ -22,19 +22,17 @@ using NamedTensors = std::map<std::string, torch::Tensor>;  // on the CPU, conti
 struct Checkpoint {
   std::string recipe;  // the resolved configuration, as TOML
   Position position;
-  NamedTensors model;  // parameters and buffers
-  std::string optimizer;
+  NamedTensors model;     // parameters and buffers
+  std::string optimizer;  // its name, or of several "muon+sgd"
   int64_t optimizer_steps = 0;
   std::map<std::string, NamedTensors> optimizer_state;
 };
 
 // Copies the state off the device; waits for it.
-Checkpoint take_checkpoint(const TrainState& state, const std::string& recipe,
-                           const std::string& optimizer);
+Checkpoint take_checkpoint(const TrainState& state, const std::string& recipe);
 // Error(kCheckpoint) naming the first tensor that is missing, superfluous or of another shape.
 // `file` is for messages.
-void restore(const Checkpoint& checkpoint, const std::string& file, const std::string& optimizer,
-             TrainState& state);
+void restore(const Checkpoint& checkpoint, const std::string& file, TrainState& state);
 // The weights alone; `network` may be on any device.
 void restore_weights(const NamedTensors& weights, const std::string& file,
                      torch::nn::Module& network);

@@ -51,11 +51,11 @@ std::string EpochRecord::json() const {
   return object.dump();
 }
 
-std::string test_json(const Position& position, const EvaluationResult& result) {
-  return Json{{"epoch", position.epoch},
-              {"step", position.step},
-              {"test_loss", result.loss},
-              {"test_accuracy", result.accuracy()}}
+std::string test_json(const Position& position, const EvaluationResult& result,
+                      const TestTimeAugmentation& tta) {
+  return Json{{"epoch", position.epoch},  {"step", position.step},
+              {"test_loss", result.loss}, {"test_accuracy", result.accuracy()},
+              {"tta", tta.views},         {"tta_uncertain", tta.uncertain}}
       .dump();
 }
 

@@ -17,7 +17,7 @@ struct EpochRecord {
   Position position;          // at the end of the epoch, its sums still in it
   int64_t timed_samples = 0;  // those of the epoch that this process ran
   EvaluationResult val;
-  double learning_rate = 0;  // of the last step
+  double learning_rate = 0;  // of the last step, of the first optimizer
   double train_seconds = 0;  // by the clock, checkpoints in the middle included, validation not
   PhaseTimer::Seconds phases = {};
   double validation_seconds = 0;
@@ -32,7 +32,8 @@ struct EpochRecord {
   double train_accuracy() const;
 };
 
-// The last object of metrics.jsonl.
-std::string test_json(const Position& position, const EvaluationResult& result);
+// The last object of metrics.jsonl; it names the views of a test-time augmentation.
+std::string test_json(const Position& position, const EvaluationResult& result,
+                      const TestTimeAugmentation& tta = {});
 
 }  // namespace cifar

@@ -14,24 +14,30 @@ std::shared_ptr<Network> make_network(const Config& config) {
 
 TrainState::TrainState(const Config& config, torch::Device device)
     : network(make_network(config)),
-      flat(*network, device),
-      optimizer(make_optimizer(config.optimizer, flat.parameters())) {}
+      flat(*network, device, groups_of(config, *network)),
+      groups(make_optimizer_groups(config, *network, flat)) {}
+
+void TrainState::set_updates(int64_t updates) {
+  for (OptimizerGroup& group : groups) group.optimizer->set_steps(updates);
+}
 
 void broadcast(TrainState& state, Communicator& comm, int root) {
   comm.broadcast(state.flat.parameters(), root);
   comm.broadcast(state.flat.buffers(), root);
-  for (const auto& [name, tensor] : state.optimizer->state()) comm.broadcast(tensor, root);
+  for (const OptimizerGroup& group : state.groups) {
+    for (const auto& [name, tensor] : group.optimizer->state()) comm.broadcast(tensor, root);
+  }
 
   Position& at = state.position;
-  auto counts = torch::tensor(
-      {at.epoch, at.step_in_epoch, at.step, at.samples, state.optimizer->steps()}, torch::kInt64);
+  auto counts = torch::tensor({at.epoch, at.step_in_epoch, at.step, at.samples, state.updates()},
+                              torch::kInt64);
   auto sums = torch::tensor({at.loss_sum, at.correct}, torch::kFloat64);
   comm.broadcast(counts, root);
   comm.broadcast(sums, root);
   const int64_t* count = counts.const_data_ptr<int64_t>();
   const double* sum = sums.const_data_ptr<double>();
   at = {count[0], count[1], count[2], count[3], sum[0], sum[1]};
-  state.optimizer->set_steps(count[4]);
+  state.set_updates(count[4]);
 }
 
 std::vector<ReplicaTensor> replica_tensors(const TrainState& state) {
@@ -45,12 +51,14 @@ std::vector<ReplicaTensor> replica_tensors(const TrainState& state) {
   const FlatState& flat = state.flat;
   add("", flat.parameters(), flat.parameter_entries());
   add("", flat.buffers(), flat.buffer_entries());
-  for (const auto& [moment, tensor] : state.optimizer->state()) {
-    add(moment + " of ", tensor, flat.parameter_entries());
+  for (const OptimizerGroup& group : state.groups) {
+    for (const auto& [moment, tensor] : group.optimizer->state()) {
+      add(moment + " of ", tensor, group.entries);
+    }
   }
   const Position& at = state.position;
   tensors.push_back({"counters", torch::tensor({at.epoch, at.step_in_epoch, at.step, at.samples,
-                                                state.optimizer->steps()})});
+                                                state.updates()})});
   return tensors;
 }
 

@@ -2,13 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "comm/communicator.h"
 #include "config/config.h"
 #include "model/network.h"
-#include "optim/optimizer.h"
 #include "parallel/flat_state.h"
 #include "parallel/replicas.h"
+#include "train/optimizer_group.h"
 
 namespace cifar {
 
@@ -28,8 +29,12 @@ struct TrainState {
 
   std::shared_ptr<Network> network;
   FlatState flat;
-  std::unique_ptr<Optimizer> optimizer;
+  std::vector<OptimizerGroup> groups;
   Position position;
+
+  // Updates so far, the same of every group.
+  int64_t updates() const { return groups.front().optimizer->steps(); }
+  void set_updates(int64_t updates);
 };
 
 // Every rank takes rank `root`'s state, bit for bit.

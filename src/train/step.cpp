@@ -14,6 +14,8 @@ TrainStep::TrainStep(const TrainConfig& config, TrainState& state, Batches& batc
       precision_(config.precision, state.flat.parameters().device()),
       seed_(static_cast<uint64_t>(config.seed)),
       shards_(config.shards),
+      label_smoothing_(config.label_smoothing),
+      sums_losses_(config.loss_reduction == "sum"),
       reducer_(make_reducer(config.reduction, comm, state.flat, config.shards)),
       buffers_before_(torch::empty_like(state.flat.buffers())) {}
 
@@ -39,13 +41,18 @@ void TrainStep::run(const StepPlan& plan) {
 
   timer_.begin(Phase::kCompute);
   if (flat.buffers().numel() > 0) flat.buffers().copy_(flat.buffer_sums());
-  state_.optimizer->step(flat.parameters(), flat.gradients(), plan.learning_rate);
+  for (size_t i = 0; i < state_.groups.size(); ++i) {
+    const OptimizerGroup& group = state_.groups[i];
+    group.optimizer->step(group.slice_of(flat.parameters()), group.slice_of(flat.gradients()),
+                          plan.learning_rates[i]);
+  }
   timer_.end();
 }
 
 // Adds the shard's part of the step's gradient, loss, right answers and running statistics to the
-// flat state. The loss is a sum over samples, divided once, by the global batch: shards of any size
-// weigh right. Running statistics start from where the step began, in each shard.
+// flat state. The loss is a sum over samples, divided once (or, its gradient, not at all), by the
+// global batch: shards of any size weigh right. Running statistics start from where the step began,
+// in each shard.
 void TrainStep::compute_shard(const Range& shard, const StepPlan& plan, bool last) {
   timer_.begin(Phase::kData);
   const Batch batch = batches_.get(plan.samples.first + shard.first, shard.count);
@@ -63,7 +70,8 @@ void TrainStep::compute_shard(const Range& shard, const StepPlan& plan, bool las
   if (buffers.numel() > 0) {
     state_.flat.buffer_sums().add_(buffers, static_cast<double>(shard.count) / global);
   }
-  const auto gradient = cross_entropy(logits, batch.labels, 1 / global, state_.flat.metrics());
+  const CrossEntropy terms = {1 / global, sums_losses_ ? 1 : 1 / global, label_smoothing_};
+  const auto gradient = cross_entropy(logits, batch.labels, terms, state_.flat.metrics());
   reducer_->before_backward(last);
   logits.backward(gradient);
 }

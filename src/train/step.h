@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "base/range.h"
 #include "comm/communicator.h"
@@ -18,9 +19,9 @@ namespace cifar {
 struct StepPlan {
   Range samples;  // of the epoch's order: the global batch
   int64_t epoch;
-  double learning_rate;
-  bool stop_requested;     // by this rank; the sum over ranks is in metrics()[2]
-  bool checkpoint_wanted;  // likewise, metrics()[3]
+  std::vector<double> learning_rates;  // of each optimizer group
+  bool stop_requested;                 // by this rank; the sum over ranks is in metrics()[2]
+  bool checkpoint_wanted;              // likewise, metrics()[3]
 };
 
 class TrainStep {
@@ -40,6 +41,8 @@ class TrainStep {
   Precision precision_;
   uint64_t seed_;
   int64_t shards_;
+  double label_smoothing_;
+  bool sums_losses_;  // the gradient is that of the sum of the losses, not of their mean
   std::unique_ptr<Reducer> reducer_;
   uint64_t updates_ = 0;          // the step's number here: its passes see the same weights
   torch::Tensor buffers_before_;  // batch-norm's running statistics; may be empty

@@ -35,11 +35,10 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
       log_(log),
       split_(split_train(dataset.train.size(), config.data.validation_size,
                          static_cast<uint64_t>(config.data.split_seed))),
-      steps_per_epoch_(
-          steps_per_epoch(static_cast<int64_t>(split_.train.size()), config.train.batch_size)),
+      steps_per_epoch_(steps_per_epoch(static_cast<int64_t>(split_.train.size()),
+                                       config.train.batch_size, config.train.drop_last)),
       total_steps_(steps_per_epoch_ * config.train.epochs),
       test_samples_(dataset.test.size()),
-      base_learning_rate_(scaled_learning_rate(config.optimizer, config.train.batch_size)),
       precision_(config.train.precision, state.flat.parameters().device()),
       train_set_(std::make_shared<ResidentSet>(dataset.train, state.flat.parameters().device())),
       train_batches_(train_set_, config.augmentation, true,
@@ -52,7 +51,7 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
       meter_(state.flat),
       progress_(total_steps_, comm.rank() == 0 && on_terminal()) {
   precision_.apply(config.train.reduction == "ordered");
-  learning_rate_at(config.schedule, base_learning_rate_, 0, total_steps_, steps_per_epoch_);
+  learning_rates(0);
   val_batches_.set_order(split_.val, 0);
   test_batches_.set_order(all_samples(test_samples_), 0);
 #if CIFAR_FAULTS
@@ -106,6 +105,16 @@ Trainer::Outcome Trainer::train_epoch() {
   return Outcome::kEpochDone;
 }
 
+// Of each optimizer at this step, from 0.
+std::vector<double> Trainer::learning_rates(int64_t step) const {
+  std::vector<double> rates;
+  for (const OptimizerGroup& group : state_.groups) {
+    rates.push_back(learning_rate_of(group.config, config_.schedule, config_.train.batch_size, step,
+                                     total_steps_, steps_per_epoch_));
+  }
+  return rates;
+}
+
 // By this run, or already by the one that it goes on from.
 bool Trainer::limit_reached() const {
   return config_.run.max_steps > 0 && state_.position.step >= config_.run.max_steps;
@@ -133,10 +142,8 @@ Wishes Trainer::run_step() {
 #if CIFAR_FAULTS
   faults_->before_step(at.step + 1, state_.flat);
 #endif
-  step_.run({range, at.epoch,
-             learning_rate_at(config_.schedule, base_learning_rate_, at.step, total_steps_,
-                              steps_per_epoch_),
-             signals_.stop_requested(), checkpoint_time()});
+  step_.run(
+      {range, at.epoch, learning_rates(at.step), signals_.stop_requested(), checkpoint_time()});
   ++at.step;
   ++at.step_in_epoch;
   at.samples += range.count;
@@ -163,8 +170,10 @@ void Trainer::finish_epoch() {
   Position& at = state_.position;
   EpochRecord epoch = trained_part();
   const auto start = Clock::now();
-  epoch.val = evaluate(*state_.network, val_batches_, static_cast<int64_t>(split_.val.size()),
-                       config_.train.validation, precision_, comm_);
+  if (!split_.val.empty()) {
+    epoch.val = evaluate(*state_.network, val_batches_, static_cast<int64_t>(split_.val.size()),
+                         config_.train.validation, precision_, comm_);
+  }
   epoch.validation_seconds = seconds_since(start);
   epoch.whole = true;
   report(epoch);
@@ -185,8 +194,7 @@ EpochRecord Trainer::trained_part() {
   epoch.epochs = config_.train.epochs;
   epoch.position = state_.position;
   epoch.timed_samples = epoch_samples_;
-  epoch.learning_rate = learning_rate_at(config_.schedule, base_learning_rate_,
-                                         state_.position.step - 1, total_steps_, steps_per_epoch_);
+  epoch.learning_rate = learning_rates(state_.position.step - 1).front();
   epoch.checkpoint_seconds = std::exchange(checkpoint_seconds_, 0);
   return epoch;
 }
@@ -198,12 +206,13 @@ void Trainer::report(const EpochRecord& epoch) {
 }
 
 void Trainer::test() {
+  const TestTimeAugmentation tta(config_.train);
   test_predictions_ = predict(*state_.network, test_batches_, test_samples_,
-                              config_.train.validation, precision_, comm_);
+                              config_.train.validation, precision_, comm_, tta);
   const EvaluationResult result = summary_of(test_predictions_);
-  log_.line(fmt::format("test loss {:.4f}, accuracy {:.4f} ({} of {} images)", result.loss,
-                        result.accuracy(), result.correct, result.samples));
-  record(test_json(state_.position, result));
+  log_.line(fmt::format("test loss {:.4f}, accuracy {:.4f} ({} of {} images){}", result.loss,
+                        result.accuracy(), result.correct, result.samples, tta.text()));
+  record(test_json(state_.position, result, tta));
 }
 
 // By the clock of rank 0, which tells the others.
@@ -224,7 +233,7 @@ void Trainer::write_checkpoint() {
   check_replicas(replica_tensors(state_), comm_);
   if (directory_ == nullptr) return;
   tell_checkpoint(/*wait=*/true);
-  writer_->submit(take_checkpoint(state_, to_toml(config_), config_.optimizer.name));
+  writer_->submit(take_checkpoint(state_, to_toml(config_)));
   checkpoint_line_ =
       fmt::format("checkpoint step {}  weights {}", state_.position.step, state_.flat.hash());
   last_checkpoint_ = Clock::now();

@@ -49,6 +49,7 @@ class Trainer {
   Outcome train_epoch();
   Wishes run_step();
   bool limit_reached() const;
+  std::vector<double> learning_rates(int64_t step) const;
   bool checkpoint_due() const;
   bool read_due() const;
   void finish_epoch();
@@ -73,7 +74,6 @@ class Trainer {
 
   Split split_;
   int64_t steps_per_epoch_, total_steps_, test_samples_;
-  double base_learning_rate_;
   Precision precision_;
   std::shared_ptr<const ResidentSet> train_set_;
   Batches train_batches_, val_batches_, test_batches_;

@@ -30,6 +30,8 @@ Json json_of(const Trained& trained, const EvaluationResult& result, const Confu
   Json json = {{"checkpoint", trained.file},
                {"step", trained.checkpoint ? Json(trained.checkpoint->position.step) : Json()},
                {"split", trained.config.evaluate.split},
+               {"tta", trained.config.train.tta},
+               {"tta_uncertain", trained.config.train.tta_uncertain},
                {"samples", result.samples},
                {"loss", result.loss},
                {"correct", result.correct},
@@ -62,8 +64,9 @@ ExitCode evaluate(const Invocation& invocation) {
   }
   log.line(title_of(trained));
   print_table(confusion, log);
-  log.line(fmt::format("{} loss {:.4f}, accuracy {:.4f} ({} of {} images)", config.evaluate.split,
-                       result.loss, result.accuracy(), result.correct, result.samples));
+  log.line(fmt::format("{} loss {:.4f}, accuracy {:.4f} ({} of {} images){}", config.evaluate.split,
+                       result.loss, result.accuracy(), result.correct, result.samples,
+                       TestTimeAugmentation(config.train).text()));
   return ExitCode::kDone;
 }
 

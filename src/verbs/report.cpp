@@ -23,7 +23,8 @@ std::optional<Tested> test_newest(const Invocation& invocation, const RunRecord&
   const Trained trained = load_trained(invocation, run.path);
   const Samples samples = open_split(trained.config.data, "test");
   return Tested{predictions_of(trained, samples, invocation), samples.images,
-                fmt::format("the network after step {}", trained.checkpoint->position.step)};
+                fmt::format("the network after step {}{}", trained.checkpoint->position.step,
+                            TestTimeAugmentation(trained.config.train).text())};
 } catch (const Error& error) {
   if (error.code() != ExitCode::kData && error.code() != ExitCode::kCheckpoint) throw;
   invocation.log.warning(std::string(error.what()) + "; the page has no predictions");
@@ -66,7 +67,9 @@ void report_after_training(const std::string& run, const std::vector<Prediction>
   const RunRecord record = read_run(run);
   std::optional<TestedImages> tested;
   if (!predictions.empty())
-    tested.emplace(TestedImages{predictions, test, "the network at the end"});
+    tested.emplace(
+        TestedImages{predictions, test,
+                     "the network at the end" + TestTimeAugmentation(record.config.train).text()});
   write_run_report(record, tested, record.path + "/report.html");
 } catch (const std::exception& error) {  // whatever it is: the training is done and stays so
   log.warning(std::string("no report: ") + error.what());

@@ -29,7 +29,12 @@ Samples samples_of(const Dataset& dataset, const DataConfig& config, const std::
 }
 
 Samples open_split(const DataConfig& config, const std::string& split) {
-  return samples_of(open_dataset(config), config, split);
+  Samples samples = samples_of(open_dataset(config), config, split);
+  if (samples.order.empty()) {
+    throw Error(ExitCode::kUsage, "--split " + split, "the recipe holds out no images",
+                "data.validation_size above 0, or another split");
+  }
+  return samples;
 }
 
 std::string json_text(const nlohmann::ordered_json& json) {

@@ -24,6 +24,7 @@ struct Samples {
 
 // `split`: train | val | test.
 Samples samples_of(const Dataset& dataset, const DataConfig& config, const std::string& split);
+// Error(kUsage) for one that has no images.
 Samples open_split(const DataConfig& config, const std::string& split);
 
 // On one line. What is not UTF-8, as file names may be, is replaced.

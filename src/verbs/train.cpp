@@ -51,6 +51,7 @@ void refuse_another_epoch(const Config& before, const Config& now, const FoundCh
                 fmt::format("the run's own, {}, or a checkpoint at the end of an epoch", was));
   };
   refuse("batch size", before.train.batch_size, now.train.batch_size);
+  refuse("drop_last", before.train.drop_last, now.train.drop_last);
   refuse("seed", before.train.seed, now.train.seed);
   refuse("split seed", before.data.split_seed, now.data.split_seed);
   refuse("validation size", before.data.validation_size, now.data.validation_size);
@@ -84,16 +85,16 @@ Config resolve(const Invocation& invocation, const std::optional<FoundCheckpoint
   return config;
 }
 
-void announce(const Config& config, const Dataset& dataset, const DeviceChoice& device,
-              const Communicator& comm, const Log& log) {
+void announce(const Config& config, const TrainState& state, const Dataset& dataset,
+              const DeviceChoice& device, const Communicator& comm, const Log& log) {
   if (dataset.synthetic)
     log.line("SYNTHETIC DATA: made-up images, not CIFAR-10 (--data synthetic)");
   const TrainConfig& train = config.train;
   log.line(fmt::format(
       "recipe {} on {}: {} epochs, batch {} in {} shard{} ({}), {}, learning rate {}, seed {}",
       config.recipe, dataset.name, train.epochs, train.batch_size, train.shards,
-      train.shards == 1 ? "" : "s", train.reduction, config.optimizer.name,
-      config.optimizer.learning_rate, train.seed));
+      train.shards == 1 ? "" : "s", train.reduction, optimizer_name(state.groups),
+      state.groups.front().config.learning_rate, train.seed));
   log.line(fmt::format("{} rank{} ({}) on {}, {}, {} thread{} a rank", comm.size(),
                        comm.size() == 1 ? "" : "s", comm.name(), device.device.str(),
                        config.train.precision, train.threads, train.threads == 1 ? "" : "s"));
@@ -151,7 +152,7 @@ ExitCode train(const Invocation& invocation) {
   const auto comm = make_communicator(device.comm, world, config.run.timeout);
   TrainState state(config, device.device);
   if (found) {
-    restore(found->checkpoint, found->file, config.optimizer.name, state);
+    restore(found->checkpoint, found->file, state);
   } else if (world.rank() == 0 && !config.train.init_from.empty()) {
     const std::string& file = config.train.init_from;
     restore_weights(weights_of(read_file(file, ExitCode::kCheckpoint), file), file, *state.network);
@@ -161,7 +162,7 @@ ExitCode train(const Invocation& invocation) {
   // Outlives the trainer, which on an error may still be writing a checkpoint into it.
   std::unique_ptr<RunDirectory> directory;
   Trainer trainer(config, dataset, state, *comm, invocation.signals, log);
-  announce(config, dataset, device, *comm, log);
+  announce(config, state, dataset, device, *comm, log);
   directory = open_directory(config, *comm, found, log);
   if (directory) directory->write_facts(facts_of(config, dataset, device, world));
   if (state.position.step == 0 && !config.train.init_from.empty()) {

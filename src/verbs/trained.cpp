@@ -65,7 +65,7 @@ std::vector<Prediction> predictions_of(const Trained& trained, const Samples& sa
                   false, 0);
   batches.set_order(samples.order, 0);
   return predict(*trained.network, batches, static_cast<int64_t>(samples.order.size()),
-                 config.train.validation, precision, *comm);
+                 config.train.validation, precision, *comm, TestTimeAugmentation(config.train));
 }
 
 std::string title_of(const Trained& trained) {

@@ -26,8 +26,8 @@ Trained load_trained(const Invocation& invocation);
 // The same for `where` in the place of --checkpoint.
 Trained load_trained(const Invocation& invocation, const std::string& where);
 
-// What the network says of these images, on the device and with the precision that its recipe and
-// the flags ask for; every rank calls it and gets all.
+// What the network says of these images, on the device and with the precision and the test-time
+// augmentation that its recipe and the flags ask for; every rank calls it and gets all.
 std::vector<Prediction> predictions_of(const Trained& trained, const Samples& samples,
                                        const Invocation& invocation);
 

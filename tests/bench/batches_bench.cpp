@@ -47,10 +47,23 @@ BENCHMARK(batch_plain)->Unit(benchmark::kMicrosecond);
 
 void batch_flip_crop(benchmark::State& state) {
   cifar::AugmentationConfig config;
-  config.flip = true;
+  config.flip = "random";
   config.crop_padding = 4;
   assemble(state, config);
 }
 BENCHMARK(batch_flip_crop)->Unit(benchmark::kMicrosecond);
+
+// What the fast recipes do to an image, and more.
+void batch_reflect_jitter_cutout(benchmark::State& state) {
+  cifar::AugmentationConfig config;
+  config.flip = "alternating";
+  config.crop_padding = 2;
+  config.padding_mode = "reflect";
+  config.cutout = 12;
+  config.brightness = 0.1;
+  config.contrast = 0.1;
+  assemble(state, config);
+}
+BENCHMARK(batch_reflect_jitter_cutout)->Unit(benchmark::kMicrosecond);
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace {
 cifar::Checkpoint article_checkpoint() {
   const cifar::Config config = cifar::article_config();
   const auto state = cifar::article_state();
-  return cifar::take_checkpoint(state, cifar::to_toml(config), config.optimizer.name);
+  return cifar::take_checkpoint(state, cifar::to_toml(config));
 }
 
 void checkpoint_serialize(benchmark::State& state) {

@@ -32,7 +32,7 @@ void adam_fused(benchmark::State& state) {
   const torch::Tensor gradients = torch::randn_like(parameters);
   cifar::OptimizerConfig config;
   config.name = "adam";
-  const auto optimizer = cifar::make_optimizer(config, parameters);
+  const auto optimizer = cifar::make_optimizer(config, {parameters});
   for (auto _ : state) optimizer->step(parameters, gradients, kLearningRate);
   state.SetItemsProcessed(state.iterations() * parameters.numel());
 }

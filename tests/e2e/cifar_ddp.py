@@ -28,7 +28,7 @@ BIG_BATCH = ("--batch-size", 4500)
 # Everything that has a state or draws random numbers.
 RICH = ["--layers", "conv 8 kernel 4 stride 4, batch-norm, relu, dropout 0.3, pool average 2, "
         "flatten, dropout 0.2, linear 10",
-        "--flip", "--crop-padding", 4, "--optimizer", "sgd", "--learning-rate", 0.05,
+        "--flip", "random", "--crop-padding", 4, "--optimizer", "sgd", "--learning-rate", 0.05,
         "--momentum", 0.9, "--nesterov", "--weight-decay", 5e-4,
         "--schedule", "cosine", "--warmup-epochs", 0.5]
 

@@ -68,7 +68,7 @@ def test_it_trains_every_recipe_with_every_seed_once(tree):
     assert messages.count("is finished") == 4
     assert before == {path: (path / "metrics.jsonl").stat().st_mtime_ns for path in runs}
 
-    _, messages = sweep(tree, "configs/width", *FLAGS, "--flip", code=2)
+    _, messages = sweep(tree, "configs/width", *FLAGS, "--flip", "random", code=2)
     assert "expected the same flags, or --runs DIR" in messages
 
 

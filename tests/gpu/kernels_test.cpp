@@ -32,12 +32,37 @@ class BatchesKernel : public GpuTest {
 
 TEST_F(BatchesKernel, GivesTheCpusBits) {
   expect_the_cpus_bits({});
-  expect_the_cpus_bits({.flip = true});
+  expect_the_cpus_bits({.flip = "random"});
+  expect_the_cpus_bits({.flip = "alternating"});
   expect_the_cpus_bits({.crop_padding = 4});
-  expect_the_cpus_bits({.flip = true,
+  expect_the_cpus_bits({.crop_padding = 31, .padding_mode = "reflect"});
+  expect_the_cpus_bits({.cutout = 12});
+  expect_the_cpus_bits({.brightness = 0.1399});
+  expect_the_cpus_bits({.contrast = 0.1308});
+  expect_the_cpus_bits({.flip = "random",
                         .crop_padding = 40,
                         .mean = {0.4914, 0.4822, 0.4465},
                         .std = {0.247, 0.2435, 0.2616}});
+  expect_the_cpus_bits({.flip = "alternating",
+                        .crop_padding = 2,
+                        .padding_mode = "reflect",
+                        .cutout = 12,
+                        .brightness = 0.1399,
+                        .contrast = 0.1308,
+                        .mean = {0.4914, 0.4822, 0.4465},
+                        .std = {0.247, 0.2435, 0.2616}});
+}
+
+TEST_F(BatchesKernel, ShowsTheCpusViews) {
+  const ImageSet set = random_images(64);
+  Batches on_cpu(std::make_shared<ResidentSet>(set, torch::kCPU), {}, false, 0);
+  Batches on_gpu(std::make_shared<ResidentSet>(set, gpu_), {}, false, 0);
+  const auto samples = torch::tensor({5, 63, 0, 5}, torch::kInt32);
+  for (const Placement& view : {Placement{}, {0, 0, true}, {-1, -1, false}, {1, 1, true}}) {
+    const Batch expected = on_cpu.get(samples, view), found = on_gpu.get(samples.to(gpu_), view);
+    EXPECT_TRUE(torch::equal(found.images.cpu(), expected.images));
+    EXPECT_TRUE(torch::equal(found.labels.cpu(), expected.labels));
+  }
 }
 
 // One element, one block, and more elements than all threads together.
@@ -53,8 +78,8 @@ TEST_F(GpuTest, OptimizerKernelsDoWhatTheCpuDoes) {
       torch::manual_seed(1);
       const auto expected = torch::randn({size});
       const auto found = expected.to(gpu_);
-      const auto on_cpu = make_optimizer(config, expected);
-      const auto on_gpu = make_optimizer(config, found);
+      const auto on_cpu = make_optimizer(config, {expected});
+      const auto on_gpu = make_optimizer(config, {found});
       for (int64_t step = 0; step < 5; ++step) {
         const auto gradients = torch::randn({size});
         on_cpu->step(expected, gradients, 0.01);

@@ -55,16 +55,16 @@ TEST_P(TrainTest, BroadcastGivesAllRanksTheRootsState) {
     Config config = small_config({"conv 4", "batch-norm", "pool max all", "flatten", "linear 10"});
     config.train.seed = rank();
     TrainState state(config, device());
-    state.optimizer->state()[0].second.fill_(rank());
-    state.optimizer->set_steps(100 + rank());
+    state.groups.front().optimizer->state()[0].second.fill_(rank());
+    state.set_updates(100 + rank());
     state.position = {rank(), 1 + rank(), 2 + rank(), 3 + rank(), 0.5 + rank(), 4.0 + rank()};
     const std::string before = world->gather(state.flat.hash())[root];
 
     broadcast(state, *comm, root);
     EXPECT_THAT(world->gather(state.flat.hash()), Each(before));
-    const auto moment = state.optimizer->state()[0].second;
+    const auto moment = state.groups.front().optimizer->state()[0].second;
     EXPECT_TRUE(torch::equal(moment, torch::full_like(moment, root)));
-    EXPECT_EQ(state.optimizer->steps(), 100 + root);
+    EXPECT_EQ(state.updates(), 100 + root);
     EXPECT_EQ(state.position.epoch, root);
     EXPECT_EQ(state.position.step_in_epoch, 1 + root);
     EXPECT_EQ(state.position.step, 2 + root);

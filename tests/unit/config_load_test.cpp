@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "config/load.h"
 #include "config/options.h"
+#include "config/toml_file.h"
 #include "config/values.h"
 
 namespace cifar {
@@ -84,7 +85,7 @@ TEST_F(Load, BareProgramTrainsTheArticle) {
   EXPECT_EQ(config.train.epochs, 20);
   EXPECT_EQ(config.train.batch_size, 64);
   EXPECT_EQ(config.train.seed, 42);
-  EXPECT_FALSE(config.augmentation.flip);
+  EXPECT_EQ(config.augmentation.flip, "none");
   EXPECT_EQ(config.schedule.name, "constant");
 }
 
@@ -101,12 +102,12 @@ TEST_F(Load, FlagsBeatTheRecipeAndThatTheArticle) {
 
 TEST_F(Load, ReadsEveryTypeFromFlags) {
   const Config config =
-      parse({"--flip", "--nesterov=false", "--crop-padding=4", "--learning-rate", "1e-2",
+      parse({"--flip", "alternating", "--nesterov", "--crop-padding=4", "--learning-rate", "1e-2",
              "--optimizer=sgd", "--layers", "conv 8,relu , flatten, linear 10", "--mean",
              "0.1,0.2, 0.3", "--data=synthetic", "--warmup-epochs", "1"})
           .config;
-  EXPECT_TRUE(config.augmentation.flip);
-  EXPECT_FALSE(config.optimizer.nesterov);
+  EXPECT_EQ(config.augmentation.flip, "alternating");
+  EXPECT_TRUE(config.optimizer.nesterov);
   EXPECT_EQ(config.augmentation.crop_padding, 4);
   EXPECT_EQ(config.optimizer.learning_rate, 0.01);
   EXPECT_EQ(config.optimizer.name, "sgd");
@@ -121,7 +122,7 @@ TEST_F(Load, ReadsEveryTypeFromARecipe) {
   const Config config = with_recipe(R"(
 data.path = "/data"          # dotted keys are tables too
 [augmentation]
-flip = true
+flip = "random"
 std = [1, 0.5, 2]
 [model]
 layers = ["flatten", "linear 10"]
@@ -129,16 +130,22 @@ layers = ["flatten", "linear 10"]
 learning_rate = 1            # an integer will do for a number
 )");
   EXPECT_EQ(config.data.path, "/data");
-  EXPECT_TRUE(config.augmentation.flip);
+  EXPECT_EQ(config.augmentation.flip, "random");
   EXPECT_EQ(config.augmentation.std, (std::vector<double>{1, 0.5, 2}));
   EXPECT_EQ(config.model.layers, (std::vector<std::string>{"flatten", "linear 10"}));
   EXPECT_EQ(config.optimizer.learning_rate, 1.0);
   EXPECT_EQ(config.train.epochs, 20);
 }
 
+// flip was a switch; checkpoints hold such recipes.
+TEST_F(Load, ReadsTheFlipOfEarlierRecipes) {
+  EXPECT_EQ(with_recipe("[augmentation]\nflip = true").augmentation.flip, "random");
+  EXPECT_EQ(with_recipe("[augmentation]\nflip = false").augmentation.flip, "none");
+}
+
 TEST_F(Load, TheLastOfTwoFlagsCounts) {
   EXPECT_EQ(parse({"--epochs", "3", "--epochs=5"}).config.train.epochs, 5);
-  EXPECT_FALSE(parse({"--flip", "--flip=false"}).config.augmentation.flip);
+  EXPECT_FALSE(parse({"--nesterov", "--nesterov=false"}).config.optimizer.nesterov);
 }
 
 TEST_F(Load, TheLaterSourceDecidesHowTheBatchIsGiven) {
@@ -235,6 +242,48 @@ TEST_F(Load, WritesTheArticleAsItIs) {
             0u);
 }
 
+constexpr const char* kTwoOptimizers = R"(
+[[optimizer]]
+name = "muon"
+parameters = ["conv.weight", "3.*"]
+learning_rate = 0.24
+until_epoch = 3
+[[optimizer]]
+name = "sgd"
+learning_rate = 0.5
+)";
+
+TEST_F(Load, ReadsAndWritesSeveralOptimizers) {
+  const Config first = with_recipe(kTwoOptimizers);
+  for (const Config& config : {first, with_recipe(to_toml(first))}) {
+    ASSERT_EQ(config.optimizers.size(), 2u);
+    EXPECT_EQ(config.optimizers[0].name, "muon");
+    EXPECT_EQ(config.optimizers[0].parameters, (std::vector<std::string>{"conv.weight", "3.*"}));
+    EXPECT_EQ(config.optimizers[0].learning_rate, 0.24);
+    EXPECT_EQ(config.optimizers[0].until_epoch, 3);
+    EXPECT_EQ(config.optimizers[1].name, "sgd");
+    EXPECT_EQ(config.optimizers[1].parameters, std::vector<std::string>{"*"});
+    EXPECT_EQ(config.optimizers[1].learning_rate, 0.5);
+    EXPECT_EQ(config.optimizers[1].until_epoch, 0);
+  }
+}
+
+TEST_F(Load, ALaterOptimizerReplacesSeveral) {
+  Config config = with_recipe(kTwoOptimizers);
+  assign(config, parse_recipe("[train]\nepochs = 3", "r.toml"));
+  EXPECT_EQ(config.optimizers.size(), 2u);
+  assign(config, parse_recipe("[optimizer]\nlearning_rate = 0.25", "r.toml"));
+  EXPECT_TRUE(config.optimizers.empty());
+  EXPECT_EQ(config.optimizer.name, "adam");
+  EXPECT_EQ(config.optimizer.learning_rate, 0.25);
+}
+
+TEST_F(Load, RefusesAnOptimizersFlagBesideSeveral) {
+  EXPECT_EQ(complaint({"--config", recipe(kTwoOptimizers), "--learning-rate", "1"}),
+            "--learning-rate: given with the 2 optimizers of a recipe; expected a recipe file that "
+            "says it in [[optimizer]]");
+}
+
 TEST_F(Load, RefusesAFileItCannotRead) {
   const std::string path = recipe("[train]\nepochs = 3");
   std::filesystem::permissions(path, std::filesystem::perms::none);
@@ -268,16 +317,26 @@ TEST_F(Load, RefusesBadFlags) {
        "--epochs: 9223372036854775807; expected at most 1000000000000"},
       {{"--epochs"}, "--epochs: no value; expected an integer of at least 1"},
       {{"--epochs="}, "--epochs: no value; expected an integer of at least 1"},
-      {{"--epochs", "--flip"}, "--epochs: no value; expected an integer of at least 1"},
-      {{"--data", "--flip"}, "--data: no value; expected a string"},
+      {{"--epochs", "--nesterov"}, "--epochs: no value; expected an integer of at least 1"},
+      {{"--data", "--nesterov"}, "--data: no value; expected a string"},
       {{"--learning-rate", "nan"}, "--learning-rate: nan; expected a number greater than 0"},
       {{"--learning-rate=inf"}, "--learning-rate: inf; expected at most 1000000000000"},
       {{"--learning-rate", "-1e-3"}, "--learning-rate: -0.001; expected a number greater than 0"},
       {{"--learning-rate", "1e999"}, "--learning-rate: 1e999; expected a number greater than 0"},
       {{"--precision", "fp8"}, "--precision: fp8; expected fp32, tf32 or bf16"},
       {{"--precision="}, "--precision: no value; expected fp32, tf32 or bf16"},
-      {{"--flip=maybe"}, "--flip: maybe; expected true or false"},
-      {{"--flip", "false"},
+      {{"--nesterov=maybe"}, "--nesterov: maybe; expected true or false"},
+      {{"--flip=true"}, "--flip: true; expected none, random or alternating"},
+      {{"--padding-mode", "mirror"}, "--padding-mode: mirror; expected black or reflect"},
+      {{"--cutout", "33"}, "--cutout: 33; expected an integer from 0 to 32"},
+      {{"--brightness=-0.1"}, "--brightness: -0.1; expected a number of at least 0"},
+      {{"--label-smoothing", "1"},
+       "--label-smoothing: 1; expected a number of at least 0, below 1"},
+      {{"--loss-reduction", "max"}, "--loss-reduction: max; expected mean or sum"},
+      {{"--tta", "flip"}, "--tta: flip; expected none, mirror or shift"},
+      {{"--tta-uncertain", "1.1"}, "--tta-uncertain: 1.1; expected a number from 0 to 1"},
+      {{"--contrast", "1.5"}, "--contrast: 1.5; expected a number from 0 to 1"},
+      {{"--nesterov", "false"},
        "false: one word too many for train; expected only flags; a switch is turned off by "
        "--flag=false"},
       {{"--mean", "0.1,0.2"}, "--mean: 0.1,0.2; expected 3 numbers from 0 to 1"},
@@ -323,11 +382,25 @@ TEST_F(Load, RefusesBadRecipes) {
        "r.toml:2:10: train.epochs: a table; expected an integer of at least 1"},
       {"[train]\nepochs = 2024-01-01",
        "r.toml:2:10: train.epochs: a date or time; expected an integer of at least 1"},
-      {"[augmentation]\nflip = 1", "r.toml:2:8: augmentation.flip: 1; expected true or false"},
+      {"[augmentation]\nflip = 1",
+       "r.toml:2:8: augmentation.flip: 1; expected none, random or alternating"},
+      {"[augmentation]\npadding_mode = true",
+       "r.toml:2:16: augmentation.padding_mode: true; expected black or reflect"},
+      {"[optimizer]\nnesterov = 1", "r.toml:2:12: optimizer.nesterov: 1; expected true or false"},
       {"[optimizer]\nlearning_rate = nan",
        "r.toml:2:17: optimizer.learning_rate: nan; expected a number greater than 0"},
       {"[optimizer]\nname = 'lion'",
-       "r.toml:2:8: optimizer.name: lion; expected adam, adamw or sgd"},
+       "r.toml:2:8: optimizer.name: lion; expected adam, adamw, sgd or muon"},
+      {"[[optimizer]]\nlearning_rate = 1",
+       "r.toml:1:1: optimizer.name: missing; expected adam, adamw, sgd or muon"},
+      {"[[optimizer]]\nname = 'sgd'\nlearning_rate = 1\n[[optimizer]]\nname = 'sgd'",
+       "r.toml:4:1: optimizer.learning_rate: missing; expected a number greater than 0"},
+      {"[[optimizer]]\nname = 'sgd'\nlearning_rate = 0",
+       "r.toml:3:17: optimizer.learning_rate: 0; expected a number greater than 0"},
+      {"[[optimizer]]\nname = 'sgd'\nlearning_rate = 1\nparameters = []",
+       "r.toml:4:14: optimizer.parameters: empty; expected a list of at least 1 string"},
+      {"optimizer = [1, 2]", "r.toml:1:13: optimizer: [1, 2]; expected a table, [optimizer]"},
+      {"[[train]]\nepochs = 1", "r.toml:1:1: train: [a table]; expected a table, [train]"},
       {"[augmentation]\nstd = [1, 'x', 1]",
        "r.toml:2:7: augmentation.std: [1, \"x\", 1]; expected 3 numbers greater than 0"},
       {"[model]\nlayers = []",

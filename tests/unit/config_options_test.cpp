@@ -97,7 +97,8 @@ TEST(Options, SayWhatTheyExpect) {
   EXPECT_EQ(expectation(find("schedule.final_factor")), "a number from 0 to 1");
   EXPECT_EQ(expectation(find("augmentation.mean")), "3 numbers from 0 to 1");
   EXPECT_EQ(expectation(find("train.precision")), "fp32, tf32 or bf16");
-  EXPECT_EQ(expectation(find("augmentation.flip")), "true or false");
+  EXPECT_EQ(expectation(find("augmentation.flip")), "none, random or alternating");
+  EXPECT_EQ(expectation(find("optimizer.nesterov")), "true or false");
 }
 
 TEST(Help, FitsEightyColumns) {

@@ -4,9 +4,11 @@
 
 #include <memory>
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include "data/batches.h"
+#include "refusal.h"
 
 namespace cifar {
 namespace {
@@ -30,7 +32,7 @@ ImageSet random_set() {
 
 AugmentationConfig config(bool flip, int64_t padding) {
   AugmentationConfig config;
-  config.flip = flip;
+  if (flip) config.flip = "random";
   config.crop_padding = padding;
   return config;
 }
@@ -53,32 +55,60 @@ Batches make(const AugmentationConfig& config, bool augment, torch::Device devic
   return batches;
 }
 
-// Image `sample` as torchvision would give it, from its placement.
-torch::Tensor reference(const AugmentationConfig& config, int sample) {
+AugmentationConfig with_everything(int64_t padding, const std::string& padding_mode) {
+  AugmentationConfig all = normalising(config(false, padding));
+  all.flip = "alternating";
+  all.padding_mode = padding_mode;
+  all.cutout = 9;
+  all.brightness = 0.14;
+  all.contrast = 0.13;
+  return all;
+}
+
+// Image `sample` as torchvision would give it, from its draws.
+torch::Tensor reference(const AugmentationConfig& config, int sample, const Transform& transform) {
   const ImageSet set = random_set();
   const auto image =
       torch::from_blob(const_cast<uint8_t*>(set.image(sample)), {3, 32, 32}, torch::kUInt8);
   const auto p = config.crop_padding;
-  const Placement placement =
-      place({config.flip, static_cast<int>(p), {}, {}}, kSeed, kEpoch, sample);
-  auto crop = torch::constant_pad_nd(image, {p, p, p, p})
-                  .narrow(1, p + placement.dy, 32)
-                  .narrow(2, p + placement.dx, 32);
+  const auto padded =
+      config.padding_mode == "reflect"
+          ? torch::reflection_pad2d(image.to(torch::kFloat), {p, p, p, p}).to(torch::kUInt8)
+          : torch::constant_pad_nd(image, {p, p, p, p});
+  const Placement& placement = transform.placement;
+  auto crop = padded.narrow(1, p + placement.dy, 32).narrow(2, p + placement.dx, 32);
   if (placement.mirrored) crop = crop.flip({2});
   const auto channels = [](const std::vector<double>& values) {
     return torch::tensor(values, torch::kFloat).view({3, 1, 1});
   };
-  return crop.to(torch::kFloat).div(255).sub(channels(config.mean)).div(channels(config.std));
+  auto out = crop.to(torch::kFloat).div(255).sub(channels(config.mean)).div(channels(config.std));
+  out = out.add(transform.jitter.shift).mul(transform.jitter.scale);
+  const Square& cutout = transform.cutout;
+  out.narrow(1, cutout.y, cutout.size).narrow(2, cutout.x, cutout.size).zero_();
+  return out;
+}
+
+Transform drawn(const AugmentationConfig& config, int sample) {
+  const Augmentation augmentation = {.flip = config.flip == "random"        ? Flip::kRandom
+                                             : config.flip == "alternating" ? Flip::kAlternating
+                                                                            : Flip::kNone,
+                                     .padding = static_cast<int>(config.crop_padding),
+                                     .cutout = static_cast<int>(config.cutout),
+                                     .brightness = static_cast<float>(config.brightness),
+                                     .contrast = static_cast<float>(config.contrast)};
+  return transform_of(augmentation, 32, kSeed, kEpoch, sample);
 }
 
 // All images of the set in one batch have the reference's bits.
 void expect_reference(const AugmentationConfig& settings, bool augment) {
   Batches batches = make(settings, augment);
   const Batch batch = batches.get(0, kImages);
-  AugmentationConfig expected = settings;
-  if (!augment) expected.flip = false, expected.crop_padding = 0;
+  AugmentationConfig expected = config(false, 0);
+  expected.mean = settings.mean, expected.std = settings.std;
+  if (augment) expected = settings;
   for (int i = 0; i < kImages; ++i) {
-    EXPECT_TRUE(torch::equal(batch.images[i], reference(expected, kImages - 1 - i)))
+    const int sample = kImages - 1 - i;
+    EXPECT_TRUE(torch::equal(batch.images[i], reference(expected, sample, drawn(expected, sample))))
         << "image " << i;
   }
 }
@@ -99,8 +129,55 @@ TEST(Batches, CropsAndFlips) {
   expect_reference(config(true, 0), true);
 }
 
-TEST(Batches, OnlyNormalisesWhenNotAugmenting) {
+TEST(Batches, ReflectJitterAndCutOut) {
+  for (const std::string mode : {"black", "reflect"}) {
+    for (const int64_t padding : {0, 2, 31}) expect_reference(with_everything(padding, mode), true);
+  }
+  AugmentationConfig one = config(false, 0);
+  one.brightness = 0.3;
+  expect_reference(one, true);
+  one = config(false, 0);
+  one.contrast = 0.3;
+  expect_reference(one, true);
+  one = config(true, 2);
+  one.padding_mode = "reflect";
+  expect_reference(one, true);
+  for (const int64_t cutout : {1, 12, 32}) {
+    one = normalising(config(false, 0));
+    one.cutout = cutout;
+    expect_reference(one, true);
+  }
+}
+
+TEST(Batches, OnlyNormaliseWhenNotAugmenting) {
   expect_reference(normalising(config(true, 4)), false);
+  expect_reference(with_everything(4, "reflect"), false);
+}
+
+TEST(Batches, ShowTheNamedSamplesFromAView) {
+  const AugmentationConfig settings = normalising(config(true, 4));
+  Batches batches = make(settings, false);
+  const auto samples = torch::tensor({7, 0, 39, 7}, torch::kInt32);
+  AugmentationConfig expected = normalising(config(false, 2));
+  expected.padding_mode = "reflect";
+  for (const Placement& view : {Placement{}, {0, 0, true}, {-1, -1, false}, {2, -1, true}}) {
+    const Batch batch = batches.get(samples, view);
+    EXPECT_TRUE(torch::equal(batch.samples, samples));
+    EXPECT_TRUE(torch::equal(batch.labels, samples % kClasses));
+    for (int64_t i = 0; i < 4; ++i) {
+      const auto image = reference(expected, samples[i].item<int>(), {.placement = view});
+      EXPECT_TRUE(torch::equal(batch.images[i], image)) << "dx " << view.dx << ", image " << i;
+    }
+  }
+  EXPECT_TRUE(torch::equal(batches.order(), torch::tensor(backwards(), torch::kInt32)));
+}
+
+TEST(Batches, RefuseToReflectMoreThanTheImage) {
+  EXPECT_EQ(refusal(ExitCode::kUsage, [] { make(with_everything(32, "reflect"), true); }),
+            "augmentation.crop_padding: 32 with padding_mode reflect; expected fewer than the "
+            "image's 32 pixels");
+  make(with_everything(32, "reflect"), false);
+  make(with_everything(32, "black"), true);
 }
 
 TEST(Batches, AreFloatsInChannelsLastWithLabelsAndSamples) {

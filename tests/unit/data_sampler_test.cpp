@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
 #include "data/sampler.h"
 #include "data/split.h"
+#include "refusal.h"
 
 namespace cifar {
 namespace {
@@ -149,6 +149,15 @@ TEST(StepsPerEpoch, CountsTheShortBatch) {
   EXPECT_EQ(steps_per_epoch(129, 64), 3);
   EXPECT_EQ(steps_per_epoch(1, 64), 1);
   EXPECT_EQ(steps_per_epoch(0, 64), 0);
+}
+
+TEST(StepsPerEpoch, LeavesTheShortBatchOutWhenItIsDropped) {
+  EXPECT_EQ(steps_per_epoch(50000, 2000, true), 25);
+  EXPECT_EQ(steps_per_epoch(49999, 2000, true), 24);
+  EXPECT_EQ(steps_per_epoch(2000, 2000, true), 1);
+  EXPECT_EQ(refusal(ExitCode::kUsage, [] { steps_per_epoch(1999, 2000, true); }),
+            "train.batch_size: 2000 with drop_last; expected at most the 1999 images of the train "
+            "split");
 }
 
 TEST(StepRange, CutsTheEpochWithoutGapOrOverlap) {

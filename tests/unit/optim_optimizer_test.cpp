@@ -114,7 +114,7 @@ TEST_P(OptimizerTest, TenStepsAreTorchs) {
     for (const int64_t size : {1, 7, 33}) {
       SCOPED_TRACE(one.config.name + " with " + std::to_string(size) + " parameters");
       torch::Tensor trained = parameters(size);
-      const auto optimizer = make_optimizer(one.config, trained);
+      const auto optimizer = make_optimizer(one.config, {trained});
       run_steps(*optimizer, trained, 0, kSteps);
 
       EXPECT_EQ(optimizer->steps(), kSteps);
@@ -133,11 +133,11 @@ TEST_P(OptimizerTest, ResumedFromStateGivesTheSameBits) {
   for (const Case& one : all_cases()) {
     SCOPED_TRACE(one.config.name);
     torch::Tensor whole = parameters(33);
-    const auto optimizer = make_optimizer(one.config, whole);
+    const auto optimizer = make_optimizer(one.config, {whole});
     run_steps(*optimizer, whole, 0, kSteps / 2);
 
     torch::Tensor resumed = whole.clone();
-    const auto successor = make_optimizer(one.config, resumed);
+    const auto successor = make_optimizer(one.config, {resumed});
     successor->set_steps(optimizer->steps());
     for (size_t k = 0; k < optimizer->state().size(); ++k) {
       successor->state()[k].second.copy_(optimizer->state()[k].second);
@@ -154,7 +154,7 @@ TEST_P(OptimizerTest, AnElementDoesNotDependOnItsPlace) {
     SCOPED_TRACE(one.config.name);
     torch::Tensor many = torch::full(37, 1.5f, GetParam());
     const torch::Tensor slope = torch::full(37, 0.3f, GetParam());
-    const auto optimizer = make_optimizer(one.config, many);
+    const auto optimizer = make_optimizer(one.config, {many});
     for (int64_t step = 0; step < kSteps; ++step) {
       optimizer->step(many, slope, learning_rate(step));
     }
@@ -170,7 +170,7 @@ INSTANTIATE_TEST_SUITE_P(Devices, OptimizerTest, testing::Values(torch::kCPU, to
 TEST(MakeOptimizer, NamesTheStateForCheckpoints) {
   const auto names = [](const std::string& name) {
     std::vector<std::string> found;
-    for (const auto& [key, tensor] : make_optimizer(named(name), start(3))->state()) {
+    for (const auto& [key, tensor] : make_optimizer(named(name), {start(3)})->state()) {
       found.push_back(key);
       EXPECT_TRUE(torch::equal(tensor, torch::zeros(3)));
     }
@@ -184,7 +184,7 @@ TEST(MakeOptimizer, NamesTheStateForCheckpoints) {
 TEST(MakeOptimizer, RefusesWhatItCannotDo) {
   for (const OptimizerConfig& config : {named("adma"), sgd(0, 0, true)}) {
     try {
-      make_optimizer(config, start(3));
+      make_optimizer(config, {start(3)});
       FAIL() << config.name << " was not refused";
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ExitCode::kUsage);

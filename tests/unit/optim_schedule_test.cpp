@@ -81,6 +81,40 @@ TEST(Schedule, OneCycleWithNoRoomToRiseStartsAtThePeak) {
   EXPECT_DOUBLE_EQ(rate(config, 0, 1), kBase);
 }
 
+TEST(Schedule, LinearFallsToTheFinalFactor) {
+  std::vector<double> expected;
+  for (int64_t step = 0; step < kSteps; ++step) {
+    expected.push_back(kBase * (1 - static_cast<double>(step) / kSteps));
+  }
+  ScheduleConfig config = schedule("linear");
+  expect_rates(config, expected);
+  config.final_factor = 0.2;
+  EXPECT_DOUBLE_EQ(rate(config, kSteps / 2, kSteps), kBase * 0.6);
+  config.warmup_epochs = 2;  // 4 steps
+  EXPECT_DOUBLE_EQ(rate(config, 1, 14), kBase / 2);
+  EXPECT_DOUBLE_EQ(rate(config, 4, 14), kBase);
+  EXPECT_DOUBLE_EQ(rate(config, 9, 14), kBase * 0.6);
+}
+
+TEST(Schedule, AnOptimizersOwnEndsAtItsEpoch) {
+  OptimizerConfig optimizer;
+  optimizer.learning_rate = kBase;
+  optimizer.until_epoch = 3;
+  const auto rate_at = [&](int64_t step) {
+    return learning_rate_of(optimizer, schedule("linear"), 64, step, 20, 2);
+  };
+  EXPECT_DOUBLE_EQ(rate_at(0), kBase);
+  EXPECT_DOUBLE_EQ(rate_at(3), kBase / 2);
+  EXPECT_DOUBLE_EQ(rate_at(5), kBase / 6);
+  EXPECT_EQ(rate_at(6), 0);
+  EXPECT_EQ(rate_at(19), 0);
+  optimizer.until_epoch = 0;
+  EXPECT_DOUBLE_EQ(rate_at(15), kBase / 4);
+  optimizer.scale_learning_rate = "linear";
+  optimizer.reference_batch_size = 32;
+  EXPECT_DOUBLE_EQ(rate_at(0), 2 * kBase);
+}
+
 TEST(Schedule, WarmupGrowsLinearlyToTheBase) {
   ScheduleConfig config = schedule("constant");
   config.warmup_epochs = 2.5;  // 5 steps

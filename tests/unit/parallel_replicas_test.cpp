@@ -22,7 +22,8 @@ class ReplicasTest : public testing::Test {
         small_config({"conv 4", "batch-norm", "relu", "pool max 4", "flatten", "linear 10"});
     for (int rank = 0; rank < kRanks; ++rank) {
       states_.push_back(std::make_unique<TrainState>(config, torch::kCPU));
-      for (const auto& [name, tensor] : states_[rank]->optimizer->state()) tensor.fill_(0.25);
+      for (const auto& [name, tensor] : states_[rank]->groups.front().optimizer->state())
+        tensor.fill_(0.25);
     }
   }
 
@@ -70,7 +71,7 @@ TEST_F(ReplicasTest, OneFlippedBitIsFoundAndItsRankAndTensorNamed) {
 
 TEST_F(ReplicasTest, NamesFourTensorsAndCountsTheRest) {
   states_[1]->flat.parameters().add_(1);
-  states_[1]->optimizer->state()[0].second.add_(1);
+  states_[1]->groups.front().optimizer->state()[0].second.add_(1);
   EXPECT_THAT(refused(), AllOf(HasSubstr("rank 1 differs from the other 2 in "),
                                HasSubstr("0.weight, 0.bias, 1.weight, 1.bias and "),
                                HasSubstr(" more tensors")));

@@ -60,7 +60,7 @@ struct PlainBatch {
 };
 
 struct ExpectedStep {
-  std::vector<torch::Tensor> gradients;  // of the mean loss
+  std::vector<torch::Tensor> gradients;  // of the mean loss, or of the sum
   std::vector<torch::Tensor> buffers;    // after the step: the weighted mean over shards
   double loss = 0;                       // mean
   int64_t correct = 0;
@@ -79,9 +79,11 @@ inline ExpectedStep expected_step(const Config& config, const ImageSet& set,
     const PlainBatch batch(set, order, part);
     const Pass pass{true, static_cast<uint64_t>(config.train.seed), 0, batch.samples};
     const auto logits = network->forward(batch.images, pass);
-    const auto loss = torch::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::Sum) /
-                      static_cast<double>(samples);
-    const auto gradients = torch::autograd::grad({loss}, network->parameters());
+    const auto sum = torch::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::Sum, -100,
+                                               config.train.label_smoothing);
+    const auto loss = sum / static_cast<double>(samples);
+    const auto gradients = torch::autograd::grad(
+        {config.train.loss_reduction == "sum" ? sum : loss}, network->parameters());
     const double weight = static_cast<double>(part.count) / static_cast<double>(samples);
     const auto add = [](std::vector<torch::Tensor>& sums, size_t i, const torch::Tensor& term) {
       sums.resize(std::max(sums.size(), i + 1));
@@ -131,7 +133,7 @@ struct Stepper {
   }
 
   void run(const Range& samples, double learning_rate = 0.001, bool stop = false) {
-    step.run({samples, 0, learning_rate, stop, /*checkpoint_wanted=*/false});
+    step.run({samples, 0, {learning_rate}, stop, /*checkpoint_wanted=*/false});
   }
 
   Batches batches;

@@ -34,18 +34,18 @@ TrainState trained(const std::string& optimizer = "adam") {
   for (const FlatEntry& entry : state.flat.parameter_entries()) entry.tensor.add_(0.5);
   for (const FlatEntry& entry : state.flat.buffer_entries()) entry.tensor.add_(0.25);
   double value = 1;
-  for (const auto& [name, tensor] : state.optimizer->state()) {
+  for (const auto& [name, tensor] : state.groups.front().optimizer->state()) {
     for (const FlatEntry& entry : state.flat.parameter_entries()) {
       view_like(tensor, entry).copy_(torch::rand(entry.tensor.sizes()) + value++);
     }
   }
-  state.optimizer->set_steps(7);
+  state.set_updates(7);
   state.position = {1, 2, 3, 45, 6.5, 7};
   return state;
 }
 
 std::string bytes_of(const std::string& optimizer = "adam") {
-  return serialize(take_checkpoint(trained(optimizer), "epochs = 3\n", optimizer));
+  return serialize(take_checkpoint(trained(optimizer), "epochs = 3\n"));
 }
 
 std::string refused(const std::string& bytes) {
@@ -57,19 +57,19 @@ TEST(Checkpoint, BringsEverythingBack) {
     SCOPED_TRACE(optimizer);
     const TrainState before = trained(optimizer);
     const Checkpoint found =
-        deserialize(serialize(take_checkpoint(before, "epochs = 3\n", optimizer)), "file");
+        deserialize(serialize(take_checkpoint(before, "epochs = 3\n")), "file");
     EXPECT_EQ(found.recipe, "epochs = 3\n");
     EXPECT_EQ(found.optimizer, optimizer);
 
     TrainState after(config_with(optimizer, 43), torch::kCPU);
     ASSERT_NE(after.flat.hash(), before.flat.hash());
-    restore(found, "file", optimizer, after);
+    restore(found, "file", after);
     EXPECT_EQ(after.flat.hash(), before.flat.hash());
     EXPECT_TRUE(torch::equal(after.flat.parameters(), before.flat.parameters()));
-    EXPECT_EQ(after.optimizer->steps(), 7);
-    for (size_t i = 0; i < before.optimizer->state().size(); ++i) {
-      EXPECT_TRUE(
-          torch::equal(after.optimizer->state()[i].second, before.optimizer->state()[i].second));
+    EXPECT_EQ(after.updates(), 7);
+    for (size_t i = 0; i < before.groups.front().optimizer->state().size(); ++i) {
+      EXPECT_TRUE(torch::equal(after.groups.front().optimizer->state()[i].second,
+                               before.groups.front().optimizer->state()[i].second));
     }
     EXPECT_EQ(after.position.epoch, 1);
     EXPECT_EQ(after.position.step_in_epoch, 2);
@@ -82,21 +82,21 @@ TEST(Checkpoint, BringsEverythingBack) {
 
 TEST(Checkpoint, IsACopy) {
   const TrainState state = trained();
-  const Checkpoint checkpoint = take_checkpoint(state, "", "adam");
+  const Checkpoint checkpoint = take_checkpoint(state, "");
   const auto before = checkpoint.model.at("0.weight").clone();
   state.flat.parameters().zero_();
   EXPECT_TRUE(torch::equal(checkpoint.model.at("0.weight"), before));
 }
 
 TEST(Checkpoint, TheSameStateGivesTheSameBytes) {
-  const Checkpoint checkpoint = take_checkpoint(trained(), "", "adam");
+  const Checkpoint checkpoint = take_checkpoint(trained(), "");
   EXPECT_EQ(serialize(checkpoint), serialize(checkpoint));
 }
 
 TEST(Checkpoint, RestoresTheWeightsAlone) {
   const TrainState before = trained();
   const auto network = make_network(config_with("adam", 43));
-  restore_weights(take_checkpoint(before, "", "adam").model, "file", *network);
+  restore_weights(take_checkpoint(before, "").model, "file", *network);
   EXPECT_EQ(FlatState(*network, torch::kCPU).hash(), before.flat.hash());
 }
 
@@ -196,7 +196,7 @@ TEST(Restore, RefusesAnotherNetworkAndNamesTheTensor) {
   const Checkpoint checkpoint = deserialize(bytes_of(), "file");
   const auto message = [&](const std::vector<std::string>& layers) {
     TrainState state(small_config(layers), torch::kCPU);
-    return refusal(kCode, [&] { restore(checkpoint, "step-3.pt", "adam", state); });
+    return refusal(kCode, [&] { restore(checkpoint, "step-3.pt", state); });
   };
   EXPECT_THAT(message({"conv 5", "batch-norm", "relu", "pool max 8", "flatten", "linear 10"}),
               HasSubstr("step-3.pt: tensor \"0.bias\" of [4]; expected a tensor of [5]"));
@@ -210,16 +210,15 @@ TEST(Restore, RefusesAnotherNetworkAndNamesTheTensor) {
 
 TEST(Restore, RefusesAnotherOptimizer) {
   TrainState state(config_with("sgd"), torch::kCPU);
-  EXPECT_THAT(
-      refusal(kCode, [&] { restore(deserialize(bytes_of(), "file"), "file", "sgd", state); }),
-      HasSubstr("the state of adam; expected the state of the recipe's optimizer, sgd"));
+  EXPECT_THAT(refusal(kCode, [&] { restore(deserialize(bytes_of(), "file"), "file", state); }),
+              HasSubstr("the state of adam; expected the state of the recipe's optimizer, sgd"));
 }
 
 TEST(Restore, RefusesAMissingMoment) {
-  Checkpoint checkpoint = take_checkpoint(trained(), "", "adam");
+  Checkpoint checkpoint = take_checkpoint(trained(), "");
   checkpoint.optimizer_state.erase("exp_avg_sq");
   TrainState state(config_with("adam"), torch::kCPU);
-  EXPECT_THAT(refusal(kCode, [&] { restore(checkpoint, "file", "adam", state); }),
+  EXPECT_THAT(refusal(kCode, [&] { restore(checkpoint, "file", state); }),
               HasSubstr("no optimizer state \"exp_avg_sq\""));
 }
 

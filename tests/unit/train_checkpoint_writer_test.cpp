@@ -16,7 +16,7 @@ class CheckpointWriterTest : public testing::Test {
   Checkpoint checkpoint(int64_t step) {
     state_.position.step = step;
     state_.flat.parameters().fill_(static_cast<float>(step));
-    return take_checkpoint(state_, "", config_.optimizer.name);
+    return take_checkpoint(state_, "");
   }
   Checkpoint written(int64_t step) const {
     return find_checkpoint(temp_ / ("run/checkpoints/step-0000000" + std::to_string(step) + ".pt"),

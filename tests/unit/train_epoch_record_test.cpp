@@ -93,6 +93,17 @@ TEST(TestJson, HasLossAndAccuracy) {
   EXPECT_EQ(object["step"], 14080);
   EXPECT_EQ(object["test_loss"], 1.5);
   EXPECT_EQ(object["test_accuracy"], 0.71);
+  EXPECT_EQ(object["tta"], "none");
+}
+
+TEST(TestJson, NamesTheTestTimeAugmentation) {
+  TrainConfig train;
+  train.tta = "shift";
+  train.tta_uncertain = 0.2;
+  const auto object = nlohmann::json::parse(
+      test_json({20, 0, 14080, 0, 0, 0}, {10000, 7100, 1.5}, TestTimeAugmentation(train)));
+  EXPECT_EQ(object["tta"], "shift");
+  EXPECT_EQ(object["tta_uncertain"], 0.2);
 }
 
 }  // namespace

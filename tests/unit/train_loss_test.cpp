@@ -15,10 +15,14 @@ struct Result {
   torch::Tensor metrics = torch::zeros({4});
 };
 
-Result run(const torch::Tensor& logits, const torch::Tensor& labels, double scale) {
+Result run(const torch::Tensor& logits, const torch::Tensor& labels, const CrossEntropy& terms) {
   Result result;
-  result.gradient = cross_entropy(logits, labels, scale, result.metrics);
+  result.gradient = cross_entropy(logits, labels, terms, result.metrics);
   return result;
+}
+
+Result run(const torch::Tensor& logits, const torch::Tensor& labels, double scale) {
+  return run(logits, labels, {scale, scale});
 }
 
 TEST(CrossEntropy, IsLibTorchs) {
@@ -37,11 +41,41 @@ TEST(CrossEntropy, IsLibTorchs) {
   }
 }
 
+TEST(CrossEntropy, SmoothsLabelsAsLibTorchDoes) {
+  torch::manual_seed(2);
+  for (const double smoothing : {0.09, 0.2, 0.999}) {
+    for (const double spread : {0.01, 1.0, 30.0}) {
+      const auto logits = torch::randn({37, 10}).mul_(spread).requires_grad_();
+      const auto labels = torch::randint(10, {37}, torch::kInt64);
+      const auto loss = torch::cross_entropy_loss(logits.to(torch::kFloat64), labels, {},
+                                                  at::Reduction::Sum, -100, smoothing) /
+                        64;
+      loss.backward();
+      const Result found = run(logits, labels, {1.0 / 64, 1.0 / 64, smoothing});
+      EXPECT_NEAR(found.metrics[0].item<double>(), loss.item<double>(),
+                  1e-6 * std::max(1.0, loss.item<double>()));
+      EXPECT_TRUE(torch::allclose(found.gradient, logits.grad(), 1e-5, 1e-8))
+          << smoothing << " " << spread;
+      EXPECT_EQ(found.metrics[1].item<float>(), logits.argmax(1).eq(labels).sum().item<float>());
+    }
+  }
+}
+
+TEST(CrossEntropy, ScalesLossAndGradientApart) {
+  torch::manual_seed(3);
+  const auto logits = torch::randn({16, 10});
+  const auto labels = torch::randint(10, {16}, torch::kInt64);
+  const Result mean = run(logits, labels, {1.0 / 16, 1.0 / 16, 0.2});
+  const Result sum = run(logits, labels, {1.0 / 16, 1, 0.2});
+  EXPECT_TRUE(torch::equal(sum.metrics, mean.metrics));
+  EXPECT_TRUE(torch::allclose(sum.gradient, mean.gradient * 16, 1e-6, 1e-7));
+}
+
 TEST(CrossEntropy, AddsToTheMetrics) {
   const auto logits = torch::tensor({{2.0f, 0.0f}, {0.0f, 2.0f}});
   const auto labels = torch::tensor({0, 0}, torch::kInt64);
   Result result;
-  for (int i = 0; i < 2; ++i) cross_entropy(logits, labels, 0.5, result.metrics);
+  for (int i = 0; i < 2; ++i) cross_entropy(logits, labels, {0.5, 0.5}, result.metrics);
   const double right = std::log1p(std::exp(-2.0));
   EXPECT_NEAR(result.metrics[0].item<double>(), right + (right + 2), 1e-6);
   EXPECT_EQ(result.metrics[1].item<float>(), 2);

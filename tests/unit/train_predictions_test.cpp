@@ -41,6 +41,119 @@ TEST(Predictions, AreThoseOfPlainLibTorchInOrder) {
   }
 }
 
+// The logits of a network for views made by torch's operators on normalised images, in float64.
+class TestTimeAugmentationTest : public testing::Test {
+ protected:
+  static constexpr int64_t kSamples = 601;
+
+  TestTimeAugmentationTest() {
+    network_->to(torch::kFloat64);
+    plain_ = logits(images());
+    network_->to(torch::kFloat32);
+  }
+
+  torch::Tensor images() const { return PlainBatch(set_, order_, {0, kSamples}).images; }
+  torch::Tensor logits(const torch::Tensor& images) const {
+    torch::NoGradGuard no_grad;
+    return network_->forward(images, Pass{});
+  }
+  torch::Tensor with_mirror(const torch::Tensor& images) const {
+    return (logits(images) + logits(images.flip(3))) / 2;
+  }
+
+  // Of all images.
+  torch::Tensor averaged(const std::string& views) {
+    network_->to(torch::kFloat64);
+    auto mean = with_mirror(images());
+    if (views == "shift") {
+      const auto padded = torch::reflection_pad2d(images(), {1, 1, 1, 1});
+      const auto window = [&](int64_t at) {
+        return with_mirror(padded.narrow(2, at, 32).narrow(3, at, 32));
+      };
+      mean = mean / 2 + (window(0) + window(2)) / 4;
+    }
+    network_->to(torch::kFloat32);
+    return mean;
+  }
+
+  std::vector<Prediction> found(const TrainConfig& train, Communicator& comm) {
+    Batches batches(std::make_shared<ResidentSet>(set_, torch::kCPU), config_.augmentation, false,
+                    0);
+    batches.set_order(order_, 0);
+    return predict(*network_, batches, kSamples, "sharded", Precision("fp32", torch::kCPU), comm,
+                   TestTimeAugmentation(train));
+  }
+
+  void expect(const std::vector<Prediction>& found, const torch::Tensor& logits) const {
+    ASSERT_EQ(found.size(), kSamples);
+    const auto probabilities = logits.softmax(1);
+    for (int64_t i = 0; i < kSamples; ++i) {
+      SCOPED_TRACE(i);
+      const auto row = probabilities[i];
+      EXPECT_EQ(found[i].guess, row.argmax().item<int64_t>());
+      EXPECT_NEAR(found[i].probability, row.max().item<double>(), 1e-5);
+      EXPECT_NEAR(found[i].loss, -row[order_[i] % kClasses].log().item<double>(), 1e-5);
+    }
+  }
+
+  const ImageSet set_ = random_images(kSamples);
+  const Config config_ = small_config({"conv 4 stride 2", "relu", "flatten", "linear 10"});
+  const std::vector<int32_t> order_ = backwards(kSamples);
+  std::shared_ptr<Network> network_ = make_network(config_);
+  torch::Tensor plain_;
+};
+
+TEST_F(TestTimeAugmentationTest, AveragesTheLogitsOfTheViews) {
+  for (const std::string views : {"mirror", "shift"}) {
+    SCOPED_TRACE(views);
+    TrainConfig train;
+    train.tta = views;
+    const auto expected = averaged(views);
+    EXPECT_FALSE(torch::allclose(expected, plain_, 1e-2, 1e-2));
+    run_ranks(1, [&](Communicator& comm) { expect(found(train, comm), expected); });
+  }
+}
+
+TEST_F(TestTimeAugmentationTest, CanBeForTheLeastSureAlone) {
+  TrainConfig train;
+  train.tta = "shift";
+  train.tta_uncertain = 0.2;
+  const auto expected = plain_.clone();
+  const auto probability = std::get<0>(plain_.softmax(1).max(1));
+  const auto least = torch::argsort(probability).narrow(0, 0, 120);  // of 601
+  expected.index_copy_(0, least, averaged("shift").index_select(0, least));
+  run_ranks(1, [&](Communicator& comm) { expect(found(train, comm), expected); });
+  train.tta_uncertain = 0;
+  run_ranks(1, [&](Communicator& comm) { expect(found(train, comm), plain_); });
+}
+
+TEST_F(TestTimeAugmentationTest, GivesTheSameBitsOnAnyNumberOfRanks) {
+  TrainConfig train;
+  train.tta = "shift";
+  for (const double uncertain : {0.5, 1.0}) {
+    train.tta_uncertain = uncertain;
+    std::vector<Prediction> alone;
+    run_ranks(1, [&](Communicator& comm) { alone = found(train, comm); });
+    run_ranks(3, [&](Communicator& comm) {
+      const auto one = found(train, comm);
+      for (int64_t i = 0; i < kSamples; ++i) {
+        EXPECT_EQ(one[i].guess, alone[i].guess);
+        EXPECT_EQ(one[i].probability, alone[i].probability);
+        EXPECT_EQ(one[i].loss, alone[i].loss);
+      }
+    });
+  }
+}
+
+TEST(TestTimeAugmentationText, NamesTheViewsAndTheShare) {
+  TrainConfig train;
+  EXPECT_EQ(TestTimeAugmentation(train).text(), "");
+  train.tta = "mirror";
+  EXPECT_EQ(TestTimeAugmentation(train).text(), " with tta mirror");
+  train.tta_uncertain = 0.125;
+  EXPECT_EQ(TestTimeAugmentation(train).text(), " with tta mirror for the least sure 12.5 %");
+}
+
 TEST(Confusion, CountsByLabelAndGuess) {
   const Confusion confusion({{3, 3}, {3, 5}, {3, 5}, {3, 0}, {5, 5}, {9, 9}});
   EXPECT_EQ(confusion.counts[3][5], 2);

@@ -57,6 +57,27 @@ TEST(TrainStep, GradientAndMetricsAreTheWholeBatchs) {
   }
 }
 
+TEST(TrainStep, GradientOfASmoothedSumAndMetricsOfItsMean) {
+  const ImageSet set = random_images(16);
+  const auto order = backwards(16);
+  Config config = small_config(kLayers);
+  config.train.label_smoothing = 0.2;
+  for (const std::string reduction : {"mean", "sum"}) {
+    config.train.loss_reduction = reduction;
+    for (const int64_t samples : {7, 16}) {
+      const ExpectedStep expected = expected_step(config, set, order, samples);
+      for (int ranks = 1; ranks <= 3; ++ranks) {
+        SCOPED_TRACE(testing::Message() << reduction << ", " << samples << " samples, " << ranks);
+        const auto state = states(config, ranks);
+        run_ranks(ranks, [&](Communicator& comm) {
+          Stepper(config, set, order, *state[comm.rank()], comm).run({0, samples});
+        });
+        for (const auto& one : state) expect_step(one->flat, expected, kTolerance);
+      }
+    }
+  }
+}
+
 TEST(TrainStep, BatchNormNormalisesEachShardAndAveragesTheStatistics) {
   const ImageSet set = random_images(16);
   const auto order = backwards(16);
@@ -94,7 +115,7 @@ std::string hash_after_three_steps(const Config& config, int ranks) {
 Config with_everything() {
   Config config = small_config(kWithBatchNorm);
   config.model.layers.insert(config.model.layers.end() - 1, "dropout 0.3");
-  config.augmentation.flip = true;
+  config.augmentation.flip = "random";
   config.augmentation.crop_padding = 4;
   return config;
 }

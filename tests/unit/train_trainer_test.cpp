@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "refusal.h"
 #include "small_run.h"
 #include "temp_folder.h"
 #include "thread_communicator.h"
@@ -28,7 +29,7 @@ class TrainerTest : public testing::Test {
     config_ = small_config({"conv 4 stride 2", "batch-norm", "relu", "dropout 0.2", "pool max 4",
                             "flatten", "linear 10"});
     config_.data.validation_size = kVal;
-    config_.augmentation.flip = true;
+    config_.augmentation.flip = "random";
     config_.augmentation.crop_padding = 4;
     config_.train.epochs = 2;
     dataset_.train = random_images(kTrain + kVal);
@@ -44,7 +45,7 @@ class TrainerTest : public testing::Test {
       states.push_back(std::make_unique<TrainState>(config_, torch::kCPU));
     }
     if (const auto found = newest_checkpoint(path, silent_)) {
-      restore(found->checkpoint, found->file, config_.optimizer.name, *states[0]);
+      restore(found->checkpoint, found->file, *states[0]);
       directory.rewind_metrics(states[0]->position.epoch);
     }
     run_ranks(ranks, [&](Communicator& comm) {
@@ -88,6 +89,63 @@ TEST_F(TrainerTest, RecordsEachEpochAndTheTest) {
   }
   EXPECT_TRUE(objects[2].contains("test_loss"));
   EXPECT_TRUE(objects[2].contains("test_accuracy"));
+}
+
+TEST_F(TrainerTest, TrainsOnAllImagesWhenNoneIsHeldOut) {
+  config_.data.validation_size = 0;
+  train(2, temp_ / "run");
+  const auto objects = metrics(temp_ / "run");
+  ASSERT_EQ(objects.size(), 3u);
+  EXPECT_EQ(objects[0]["step"], 4);  // 50 images by 16
+  EXPECT_TRUE(objects[0]["val_loss"].is_null() && objects[0]["val_accuracy"].is_null());
+  EXPECT_TRUE(objects[2].contains("test_loss"));
+}
+
+TEST_F(TrainerTest, DropsTheShortBatchFromStepsAndSchedule) {
+  config_.train.drop_last = true;
+  config_.schedule.name = "cosine";
+  train(2, temp_ / "run");
+  const auto objects = metrics(temp_ / "run");
+  ASSERT_EQ(objects.size(), 3u);
+  for (int64_t epoch = 0; epoch < 2; ++epoch) {
+    EXPECT_EQ(objects[epoch]["step"], 2 * (epoch + 1));
+    // 32 of the 40 images.
+    const double right = objects[epoch]["train_accuracy"].get<double>() * 32;
+    EXPECT_NEAR(right, std::round(right), 1e-9);
+    const double last_step = static_cast<double>(2 * (epoch + 1) - 1);
+    EXPECT_NEAR(objects[epoch]["learning_rate"].get<double>(),
+                0.001 / 2 * (1 + std::cos(std::numbers::pi * last_step / 4)), 1e-12);
+  }
+}
+
+TEST_F(TrainerTest, RefusesToDropTheOnlyBatch) {
+  config_.train.drop_last = true;
+  config_.train.batch_size = kTrain + 1;
+  TrainState state(config_, torch::kCPU);
+  run_ranks(1, [&](Communicator& comm) {
+    EXPECT_EQ(refusal(ExitCode::kUsage,
+                      [&] { Trainer(config_, dataset_, state, comm, signals_, silent_); }),
+              "train.batch_size: 41 with drop_last; expected at most the 40 images of the train "
+              "split");
+  });
+}
+
+TEST_F(TrainerTest, AResumeGivesTheBitsWithAllOfTheAugmentation) {
+  config_.augmentation.flip = "alternating";
+  config_.augmentation.padding_mode = "reflect";
+  config_.augmentation.cutout = 8;
+  config_.augmentation.brightness = 0.1;
+  config_.augmentation.contrast = 0.1;
+  config_.train.drop_last = true;
+  config_.train.label_smoothing = 0.2;
+  config_.train.loss_reduction = "sum";
+  config_.train.tta = "shift";
+  const std::string whole = train(1, temp_ / "whole");
+  config_.run.max_steps = 3;
+  EXPECT_NE(train(3, temp_ / "part"), whole);
+  config_.run.max_steps = 0;
+  EXPECT_EQ(train(2, temp_ / "part"), whole);
+  EXPECT_EQ(metrics(temp_ / "part").back(), metrics(temp_ / "whole").back());
 }
 
 TEST_F(TrainerTest, TheLearningRateFollowsTheSchedule) {

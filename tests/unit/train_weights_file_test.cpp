@@ -34,7 +34,7 @@ TEST(WeightsFile, ReadsWhatPythonSaves) {
 
 TEST(WeightsFile, ReadsACheckpoint) {
   const TrainState state(small_config({"flatten", "linear 10"}), torch::kCPU);
-  const Checkpoint checkpoint = take_checkpoint(state, "", "adam");
+  const Checkpoint checkpoint = take_checkpoint(state, "");
   const NamedTensors weights = weights_of(serialize(checkpoint), "file");
   ASSERT_EQ(weights.size(), 2u);
   EXPECT_TRUE(torch::equal(weights.at("1.weight"), checkpoint.model.at("1.weight")));
@@ -51,7 +51,7 @@ TEST(WeightsFile, RefusesWhatIsNone) {
   EXPECT_EQ(complaint(bytes.substr(0, bytes.size() - 1)),
             "file: a zip archive's signature is missing" + end);
   const TrainState state(small_config({"flatten", "linear 10"}), torch::kCPU);
-  std::string damaged = serialize(take_checkpoint(state, "", "adam"));
+  std::string damaged = serialize(take_checkpoint(state, ""));
   damaged[300] ^= 1;
   EXPECT_NE(complaint(damaged).find("damaged"), std::string::npos);
 }

@@ -1,0 +1,117 @@
+#include "optim/muon.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/error.h"
+
+namespace cifar {
+namespace {
+
+struct MuonScalars {
+  float learning_rate;
+  float normalise;  // 1: weights are scaled before this update; 0: they are not
+};
+
+// Matrices of one shape, whose products are computed together.
+struct Stack {
+  int64_t rows, columns;
+  std::vector<int64_t> offsets;
+
+  torch::Tensor view(const torch::Tensor& flat, int64_t offset) const {
+    return flat.narrow(0, offset, rows * columns).view({rows, columns});
+  }
+};
+
+class Muon final : public Optimizer {
+ public:
+  Muon(const OptimizerConfig& config, const OptimizerSlice& slice)
+      : config_(config),
+        product_type_(slice.product_type),
+        momentum_buffer_(torch::zeros_like(slice.parameters)) {
+    for (const OptimizerTensor& tensor : slice.tensors) add(tensor);
+  }
+
+  int64_t scalar_bytes() const override { return sizeof(MuonScalars); }
+
+  void write_scalars(int64_t update, double learning_rate, void* out) const override {
+    const bool due = config_.normalise_every > 0 && (update - 1) % config_.normalise_every == 0;
+    *static_cast<MuonScalars*>(out) = {static_cast<float>(learning_rate),
+                                       due && learning_rate > 0 ? 1.0f : 0.0f};
+  }
+
+  void apply(torch::Tensor parameters, const torch::Tensor& gradients,
+             const torch::Tensor& scalars) override {
+    torch::NoGradGuard no_grad;
+    const torch::Tensor now = scalars.view(torch::kFloat32);
+    momentum_buffer_.mul_(config_.momentum).add_(gradients);
+    const torch::Tensor direction =
+        config_.nesterov ? gradients.add(momentum_buffer_, config_.momentum) : momentum_buffer_;
+    for (const Stack& stack : stacks_) {
+      std::vector<torch::Tensor> matrices;
+      for (const int64_t offset : stack.offsets) matrices.push_back(stack.view(direction, offset));
+      const torch::Tensor updates =
+          newton_schulz(torch::stack(matrices).to(product_type_), config_.newton_schulz_steps)
+              .to(torch::kFloat32)
+              .mul_(now[0]);
+      for (size_t i = 0; i < stack.offsets.size(); ++i) {
+        torch::Tensor weight = stack.view(parameters, stack.offsets[i]);
+        if (config_.normalise_every > 0) normalise(weight, now[1]);
+        weight.sub_(updates[static_cast<int64_t>(i)]);
+      }
+    }
+  }
+
+  std::vector<std::pair<std::string, torch::Tensor>> state() const override {
+    return {{"momentum_buffer", momentum_buffer_}};
+  }
+
+ private:
+  void add(const OptimizerTensor& tensor) {
+    const int64_t rows = tensor.sizes.empty() ? 1 : tensor.sizes.front();
+    const int64_t columns = c10::multiply_integers(tensor.sizes) / rows;
+    if (tensor.sizes.size() < 2 || std::min(rows, columns) < 2) {
+      throw Error(ExitCode::kUsage, "optimizer.parameters: " + tensor.name,
+                  fmt::format("{} for muon", c10::str(c10::IntArrayRef(tensor.sizes))),
+                  "weights of convolutions and linear layers; another optimizer for this one");
+    }
+    const auto same = [&](const Stack& it) { return it.rows == rows && it.columns == columns; };
+    auto stack = std::ranges::find_if(stacks_, same);
+    if (stack == stacks_.end()) stack = stacks_.insert(stacks_.end(), {rows, columns, {}});
+    stack->offsets.push_back(tensor.offset);
+  }
+
+  // To norm sqrt(rows), where `due` (a scalar on the device) is 1.
+  static void normalise(torch::Tensor weight, const torch::Tensor& due) {
+    const auto factor = std::sqrt(static_cast<double>(weight.size(0))) / weight.norm();
+    weight.mul_((factor - 1) * due + 1);
+  }
+
+  OptimizerConfig config_;
+  torch::ScalarType product_type_;
+  torch::Tensor momentum_buffer_;
+  std::vector<Stack> stacks_;
+};
+
+}  // namespace
+
+torch::Tensor newton_schulz(torch::Tensor matrices, int64_t steps) {
+  constexpr double kA = 3.4445, kB = -4.7750, kC = 2.0315;
+  const bool tall = matrices.size(1) > matrices.size(2);
+  torch::Tensor x = tall ? matrices.transpose(1, 2) : matrices;
+  x = x / (x.norm(2, {1, 2}, /*keepdim=*/true) + 1e-7);
+  for (int64_t step = 0; step < steps; ++step) {
+    const torch::Tensor a = torch::bmm(x, x.transpose(1, 2));
+    x = torch::baddbmm(x, torch::baddbmm(a, a, a, kB, kC), x, kA, 1);
+  }
+  return tall ? x.transpose(1, 2) : x;
+}
+
+std::unique_ptr<Optimizer> make_muon(const OptimizerConfig& config, const OptimizerSlice& slice) {
+  return std::make_unique<Muon>(config, slice);
+}
+
+}  // namespace cifar
