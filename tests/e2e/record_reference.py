@@ -84,16 +84,17 @@ def network(seed, widths=(64, 256, 256)):
 
 def whitening(images, epsilon=5e-4):
     """Eigenvectors (by descending eigenvalue) of the second moment of the 2x2 patches of normalised
-    images, divided by sqrt(eigenvalue + epsilon), then their negatives: [24, 3, 2, 2]. The largest
-    component of an eigenvector is positive."""
+    images, divided by sqrt(eigenvalue + epsilon), then their negatives: [24, 3, 2, 2]. Of an
+    eigenvector the first component of at least half the largest one's size is positive."""
     moment, patches = torch.zeros(12, 12, dtype=torch.float64), 0
     for block in images.split(500):
         columns = functional.unfold(block.double(), 2).transpose(0, 1).flatten(1)
         moment += columns @ columns.T
         patches += columns.shape[1]
     values, vectors = torch.linalg.eigh(moment / patches)
-    largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
-    rows = (vectors * largest.sign() / (values + epsilon).sqrt()).T.flip(0)
+    sizes = vectors.abs()
+    first = (sizes >= sizes.amax(0) / 2).int().argmax(0, keepdim=True)
+    rows = (vectors * vectors.gather(0, first).sign() / (values + epsilon).sqrt()).T.flip(0)
     return torch.cat([rows, -rows]).view(24, 3, 2, 2).float()
 
 
