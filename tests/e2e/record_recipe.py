@@ -3,7 +3,6 @@ from cifar_ddp import CIFAR10_DIR, ROOT, train
 
 RECIPE = (ROOT / "configs" / "fast" / "94.toml").read_text()
 SEED = 42  # the default
-NARROW = (4, 8, 8)  # for 64, 256, 256
 
 
 def recipe(folder, *changes):
@@ -15,10 +14,6 @@ def recipe(folder, *changes):
     path = folder / "94.toml"
     path.write_text(text)
     return path
-
-
-def narrow(folder, *changes):
-    return recipe(folder, ("conv 64", "conv 4"), ("conv 256", "conv 8"), ("1/256", "1/8"), *changes)
 
 
 def run_steps(run_dir, path, steps, *flags, ranks=1):

@@ -68,17 +68,17 @@ def batch_norm(width):
     return layer
 
 
-def network(seed, widths=(64, 256, 256), pool=nn.MaxPool2d):
+def network(seed, pool=nn.MaxPool2d):
     """Its parameters have the program's names; whitening's weight is to be set."""
     torch.manual_seed(seed)
     layers = [nn.Conv2d(3, 24, 2), nn.GELU()]
     layers[0].weight.requires_grad = False
-    for channels, width in zip((24, *widths), widths):
+    for channels, width in ((24, 64), (64, 256), (256, 256)):
         layers += [convolution(channels, width), pool(2), batch_norm(width), nn.GELU(),
                    convolution(width, width), batch_norm(width), nn.GELU()]
-    head = nn.Linear(widths[-1], 10, bias=False)
+    head = nn.Linear(256, 10, bias=False)
     head.weight.data /= head.weight.data.std()
-    layers += [pool(3), nn.Flatten(), head, Scale(1 / widths[-1])]
+    layers += [pool(3), nn.Flatten(), head, Scale(1 / 256)]
     return nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
 
