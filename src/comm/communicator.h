@@ -38,6 +38,15 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
   virtual std::string name() const = 0;
+  // Whether collectives of CUDA tensors may be part of a CUDA graph: then they use the stream
+  // alone.
+  virtual bool can_be_captured() const { return true; }
+
+  // float32 [elements] of zeros for what is reduced again and again, where the body reaches it
+  // best. Every rank calls it alike; the tensor must not outlive the communicator.
+  virtual torch::Tensor allocate(int64_t elements, torch::Device device) {
+    return torch::zeros({elements}, torch::TensorOptions(torch::kFloat32).device(device));
+  }
 
   // Begins an in-place sum over all ranks; the tensor is not touched until finish(). Safe to call
   // while backward still computes other tensors.

@@ -10,6 +10,7 @@
 
 #if CIFAR_HAS_CUDA
 #include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAStream.h>
 #include <cuda_runtime_api.h>
 #endif
 
@@ -22,7 +23,10 @@ int device_count() {
 }
 
 void use_device(int index) {
-  c10::cuda::set_device(static_cast<c10::DeviceIndex>(index));
+  const auto device = static_cast<c10::DeviceIndex>(index);
+  c10::cuda::set_device(device);
+  // The default stream cannot be captured, nor can work that ever touched it.
+  c10::cuda::setCurrentCUDAStream(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device));
 }
 
 cudaDeviceProp properties(int index) {

@@ -18,6 +18,7 @@ class MpiCommunicator : public Communicator {
   int rank() const override { return world_.rank(); }
   int size() const override { return world_.size(); }
   std::string name() const override { return "mpi"; }
+  bool can_be_captured() const override { return false; }
 
   void start_all_reduce_sum(torch::Tensor tensor) override;
   void finish() override { finish_from(0); }

@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "comm/nccl_memory.h"
 #include "comm/progress_queue.h"
 #include "comm/roll_call.h"
 #include "comm/tensor_type.h"
@@ -90,6 +91,12 @@ class NcclCommunicator : public Communicator {
                          ncclSum, nccl_, stream_),
            "all-reduce");
     started_ = true;
+  }
+
+  torch::Tensor allocate(int64_t elements, torch::Device device) override {
+    if (size() == 1 || device.is_cpu()) return Communicator::allocate(elements, device);
+    return nccl_memory(nccl_, elements,
+                       [this](ncclResult_t status) { settle(status, "registration of memory"); });
   }
 
   void finish() override {

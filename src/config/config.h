@@ -68,7 +68,7 @@ struct TrainConfig {
   int64_t shards = 0;                 // of the global batch; 0: one a rank
   std::string reduction = "ordered";  // ordered | overlapped
   int64_t threads = 0;                // of each rank; 0: its share of the cores
-  std::string precision = "fp32";     // fp32 | tf32 | bf16
+  std::string precision = "fp32";     // fp32 | tf32 | bf16 | fp16
   std::string kernels = "auto";       // auto | libtorch: convolutions on the CPU in fp32
   double label_smoothing = 0;  // in [0, 1); of the train loss, as torch's cross_entropy has it
   std::string loss_reduction = "mean";  // mean | sum: what the gradient is of; metrics stay means
@@ -88,17 +88,22 @@ struct RunConfig {
   int64_t keep = 3;                    // checkpoints kept; 0: all
   std::string device = "auto";         // auto | cpu | cuda
   std::string comm = "auto";           // auto | self | mpi | nccl
+  bool cuda_graphs = true;             // a GPU's step is captured and replayed
+  int64_t profile = 0;                 // steps of which rank 0 makes a table and a trace
   double timeout = 300;                // seconds that a collective may take
   std::string fault;                   // test builds: what is to break, see train/faults.h
 };
 
-// What evaluate, predict, report and inspect are asked for.
+// What the other verbs are asked for.
 struct EvaluateConfig {
   std::string checkpoint;      // a checkpoint file, a run directory or a state dict of Python's
   std::string split = "test";  // test | val | train
   bool json = false;           // instead of text
   std::string contact_sheet;   // the file to write it to; empty: none
-  std::string output;          // the page of a report; empty: in the run's folder
+  std::string output;          // the page of a report, the JSON of repeat; empty: as they say
+  int64_t runs = 10;           // repeat: how often
+  double target = 0.94;        // repeat: accuracy that runs are to reach
+  std::string commit;          // repeat: recorded with the results
 };
 
 struct Config {

@@ -125,7 +125,8 @@ std::vector<Option> make_options() {
              "ordered: the same bits on any number of ranks; overlapped: with backward",
              one_of({"ordered", "overlapped"})),
       OPTION(train.threads, "threads", "N", "a rank; 0: its share of the cores", at_least(0)),
-      OPTION(train.precision, "precision", "P", "arithmetic", one_of({"fp32", "tf32", "bf16"})),
+      OPTION(train.precision, "precision", "P", "arithmetic",
+             one_of({"fp32", "tf32", "bf16", "fp16"})),
       OPTION(train.kernels, "kernels", "WHOSE",
              "convolutions on the CPU: the faster, or LibTorch's", one_of({"auto", "libtorch"})),
       OPTION(train.label_smoothing, "label-smoothing", "X",
@@ -161,6 +162,11 @@ std::vector<Option> make_options() {
       OPTION(run.device, "device", "DEVICE", "where to compute", one_of({"auto", "cpu", "cuda"})),
       OPTION(run.comm, "comm", "BODY", "what carries the gradients",
              one_of({"auto", "self", "mpi", "nccl"})),
+      OPTION(run.cuda_graphs, "cuda-graphs", "",
+             "capture a GPU's step and replay it as a whole; =false: launch by launch", any()),
+      OPTION(run.profile, "profile", "STEPS",
+             "print a table of operations and times over so many steps, and write trace.json",
+             at_least(0)),
       OPTION(run.timeout, "timeout", "SECONDS", "that a collective may take", above(0)),
       OPTION(evaluate.checkpoint, "checkpoint", "PATH",
              "a checkpoint, a run directory (its newest one), or a state dict that torch.save "
@@ -171,9 +177,13 @@ std::vector<Option> make_options() {
       OPTION(evaluate.contact_sheet, "contact-sheet", "FILE",
              "write the first images of each class to this PNG file", any()),
       OPTION(evaluate.output, "output", "FILE",
-             "the page to write; default: report.html in the run's folder, or in the one that the "
-             "runs share",
+             "the page or the results to write; default: report.html in the run's folder, or in "
+             "the one that the runs share; of repeat: repeat-NAME.json",
              any()),
+      OPTION(evaluate.runs, "runs", "N", "how often to train, with seeds from --seed on",
+             at_least(1)),
+      OPTION(evaluate.target, "target", "X", "test accuracy that runs are to reach", range(0, 1)),
+      OPTION(evaluate.commit, "commit", "TEXT", "of the sources; recorded with the results", any()),
   };
 }
 

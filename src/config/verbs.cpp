@@ -61,6 +61,18 @@ its step and its tensors.
        1,
        {"data", "model", "train.kernels", "evaluate.checkpoint", "evaluate.split", "evaluate.json",
         "evaluate.contact_sheet"}},
+      {"repeat",
+       "--runs N",
+       "train N times, and how well that goes",
+       R"(Trains the recipe N times, with seeds in a row, in one process, and writes mean,
+standard deviation and times as JSON. Timed are whitening, training and the last
+evaluation; not loading the data, a warm-up and drawing initial weights. Keeps
+no checkpoints.
+)",
+       0,
+       {"data", "model", "augmentation", "optimizer", "schedule", "train", "run.device", "run.comm",
+        "run.timeout", "run.cuda_graphs", "evaluate.runs", "evaluate.target", "evaluate.output",
+        "evaluate.commit"}},
       {"doctor", "", "what is found here to train with",
        R"(What each rank finds: devices, cores, MPI, NCCL. Tries an all-reduce, and fails
 where a training with the same flags would.

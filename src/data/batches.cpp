@@ -86,6 +86,16 @@ void copy_pixels(const uint8_t* image, const Placement& placement, bool reflect,
   }
 }
 
+// Copies what lies at `from`. By a new pinned buffer each time: LibTorch's host allocator hands it
+// out again only when the copy out of it is done, so neither side waits.
+void upload(const void* from, torch::Tensor to) {
+  if (to.numel() == 0) return;
+  const torch::Tensor host =
+      torch::empty(to.sizes(), torch::TensorOptions(to.dtype()).pinned_memory(to.is_cuda()));
+  std::memcpy(host.mutable_data_ptr(), from, to.nbytes());
+  to.copy_(host, /*non_blocking=*/true);
+}
+
 }  // namespace
 
 ResidentSet::ResidentSet(const ImageSet& set, torch::Device device) : set_(set), device_(device) {
@@ -115,24 +125,27 @@ Batches::Batches(std::shared_ptr<const ResidentSet> set, const AugmentationConfi
 }
 
 void Batches::set_order(const std::vector<int32_t>& order, int64_t epoch) {
-  epoch_ = static_cast<uint32_t>(epoch);
   length_ = static_cast<int64_t>(order.size());
-  const auto device = set_->device();
+  const torch::TensorOptions on_device(set_->device());
   if (!order_.defined() || order_.size(0) < length_) {
-    order_ = torch::empty({length_}, torch::TensorOptions(torch::kInt32).device(device));
+    order_ = torch::empty({length_}, on_device.dtype(torch::kInt32));
   }
-  // A new pinned buffer each time: LibTorch's host allocator hands it out again only when the copy
-  // out of it is done, so neither side waits.
-  const torch::Tensor host =
-      torch::empty({length_}, torch::TensorOptions(torch::kInt32).pinned_memory(device.is_cuda()));
-  std::copy(order.begin(), order.end(), host.data_ptr<int32_t>());
-  order_.narrow(0, 0, length_).copy_(host, /*non_blocking=*/true);
+  if (!values_.defined()) {
+    values_ = torch::empty({int64_t{sizeof(StepValues)}}, on_device.dtype(torch::kUInt8));
+  }
+  const StepValues values{.epoch = epoch, .seed = seed_};
+  upload(order.data(), order_.narrow(0, 0, length_));
+  upload(&values, values_);
+}
+
+Batch Batches::get(const StepValues* now, int64_t offset, int64_t count) {
+  return gather({order_.const_data_ptr<int32_t>(), now, offset}, count, augmentation_);
 }
 
 Batch Batches::get(int64_t first, int64_t count) {
   TORCH_CHECK(first >= 0 && count >= 0 && first + count <= length_, "samples [", first, ", ",
               first + count, ") of an order of ", length_);
-  return gather(order_.narrow(0, first, count), augmentation_);
+  return get(values(), first, count);
 }
 
 Batch Batches::get(const torch::Tensor& samples, const Placement& view) {
@@ -140,54 +153,63 @@ Batch Batches::get(const torch::Tensor& samples, const Placement& view) {
   TORCH_CHECK(augmentation.flip == Flip::kNone && augmentation.padding == 0,
               "views of moved images");
   augmentation.view = view;
-  return gather(samples, augmentation);
+  return gather({samples.const_data_ptr<int32_t>(), values(), 0}, samples.size(0), augmentation);
 }
 
-Batch Batches::gather(const torch::Tensor& samples, const Augmentation& augmentation) {
-  const int64_t count = samples.size(0);
+const StepValues* Batches::values() const {
+  return static_cast<const StepValues*>(values_.const_data_ptr());
+}
+
+Batch Batches::gather(const Source& source, int64_t count, const Augmentation& augmentation) {
   reserve(count);
-  Batch batch = {images_.narrow(0, 0, count), labels_.narrow(0, 0, count), samples};
-  if (count > 0) fill(batch, augmentation);
+  const Batch batch = {images_.narrow(0, 0, count), labels_.narrow(0, 0, count),
+                       samples_.narrow(0, 0, count)};
+  if (count > 0) fill(batch, source, augmentation);
   return batch;
 }
 
 void Batches::reserve(int64_t count) {
   if (images_.defined() && images_.size(0) >= count) return;
-  const auto device = set_->device();
+  const torch::TensorOptions on_device(set_->device());
   images_ = torch::empty({count, kChannels, kImageSize, kImageSize},
-                         torch::TensorOptions(torch::kFloat32).device(device),
-                         torch::MemoryFormat::ChannelsLast);
-  labels_ = torch::empty({count}, torch::TensorOptions(torch::kInt64).device(device));
+                         on_device.dtype(torch::kFloat32), torch::MemoryFormat::ChannelsLast);
+  labels_ = torch::empty({count}, on_device.dtype(torch::kInt64));
+  samples_ = torch::empty({count}, on_device.dtype(torch::kInt32));
 }
 
-void Batches::fill(const Batch& batch, const Augmentation& augmentation) const {
-  const int32_t* samples = batch.samples.const_data_ptr<int32_t>();
+void Batches::fill(const Batch& batch, const Source& source,
+                   const Augmentation& augmentation) const {
   float* images = batch.images.mutable_data_ptr<float>();
   int64_t* labels = batch.labels.mutable_data_ptr<int64_t>();
+  int32_t* samples = batch.samples.mutable_data_ptr<int32_t>();
   const int64_t count = batch.labels.size(0);
 #if CIFAR_HAS_CUDA
   if (set_->device().is_cuda()) {
     const c10::cuda::CUDAGuard guard(set_->device());
     launch_gather(
         {set_->images().const_data_ptr<uint8_t>(), set_->labels().const_data_ptr<uint8_t>(),
-         samples, count, augmentation, seed_, epoch_, images, labels},
+         source.order, source.now, source.offset, count, augmentation, images, labels, samples},
         c10::cuda::getCurrentCUDAStream());
     C10_CUDA_KERNEL_LAUNCH_CHECK();
     return;
   }
 #endif
   // One thread: two microseconds an image, against a thousand in its forward and backward pass.
+  const int32_t* order = source.order + source.now->first + source.offset;
   for (int64_t i = 0; i < count; ++i) {
-    fill_image(samples[i], augmentation, images + i * kImageBytes);
-    labels[i] = set_->set().label(samples[i]);
+    fill_image(order[i], *source.now, augmentation, images + i * kImageBytes);
+    labels[i] = set_->set().label(order[i]);
+    samples[i] = order[i];
   }
 }
 
 // Tables instead of arithmetic: two divisions a value cost more than a look-up in 3 KB, and the
 // bits are those of augmented() by construction. A jitter makes a table for its image.
-void Batches::fill_image(int32_t sample, const Augmentation& augmentation, float* out) const {
-  const auto index = static_cast<uint32_t>(sample);
-  const Transform transform = transform_of(augmentation, kImageSize, seed_, epoch_, index);
+void Batches::fill_image(int32_t sample, const StepValues& now, const Augmentation& augmentation,
+                         float* out) const {
+  const Transform transform =
+      transform_of(augmentation, kImageSize, now.seed, static_cast<uint32_t>(now.epoch),
+                   static_cast<uint32_t>(sample));
   const uint8_t* image = set_->set().image(sample);
   if (augmentation.brightness > 0 || augmentation.contrast > 0) {
     Colours colours;

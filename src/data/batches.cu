@@ -14,15 +14,19 @@ __global__ void __launch_bounds__(kThreads)
   __shared__ uint4 words[kImageBytes / sizeof(uint4)];
   const Augmentation& augmentation = arguments.augmentation;
   const int64_t position = blockIdx.x;
-  const int32_t sample = arguments.samples[position];
+  const StepValues now = *arguments.now;
+  const int32_t sample = arguments.order[now.first + arguments.offset + position];
   const auto* source =
       reinterpret_cast<const uint4*>(arguments.images + static_cast<int64_t>(sample) * kImageBytes);
   for (int i = threadIdx.x; i < kImageBytes / static_cast<int>(sizeof(uint4)); i += kThreads) {
     words[i] = source[i];
   }
-  if (threadIdx.x == 0) arguments.out_labels[position] = arguments.labels[sample];
+  if (threadIdx.x == 0) {
+    arguments.out_labels[position] = arguments.labels[sample];
+    arguments.out_samples[position] = sample;
+  }
   const Transform transform =
-      transform_of(augmentation, kImageSize, arguments.seed, arguments.epoch, sample);
+      transform_of(augmentation, kImageSize, now.seed, static_cast<uint32_t>(now.epoch), sample);
   __syncthreads();
 
   const auto* image = reinterpret_cast<const uint8_t*>(words);

@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/step_values.h"
 #include "config/config.h"
 #include "data/augment.h"
 #include "data/image_set.h"
@@ -53,6 +54,11 @@ class Batches {
   // The order of an epoch: indices into the set. On the GPU ordered by the current stream.
   void set_order(const std::vector<int32_t>& order, int64_t epoch);
 
+  // Samples [offset, offset + count) of a step's, by the values of a step that lie on the device:
+  // epoch, seed and the place in the order are read there, so that this may be captured. The order
+  // must not grow, nor a larger batch come, while what was captured is in use.
+  Batch get(const StepValues* now, int64_t offset, int64_t count);
+
   // Samples [first, first + count) of the order; count may be 0. Views, valid until the next get()
   // or set_order(); on the GPU ordered by the current stream.
   Batch get(int64_t first, int64_t count);
@@ -65,20 +71,30 @@ class Batches {
   const std::shared_ptr<const ResidentSet>& set() const { return set_; }
 
  private:
-  Batch gather(const torch::Tensor& samples, const Augmentation& augmentation);
+  // Where a batch's samples come from.
+  struct Source {
+    const int32_t* order;
+    const StepValues* now;
+    int64_t offset;
+  };
+
+  Batch gather(const Source& source, int64_t count, const Augmentation& augmentation);
   void reserve(int64_t count);
-  void fill(const Batch& batch, const Augmentation& augmentation) const;
-  void fill_image(int32_t sample, const Augmentation& augmentation, float* out) const;
+  void fill(const Batch& batch, const Source& source, const Augmentation& augmentation) const;
+  void fill_image(int32_t sample, const StepValues& now, const Augmentation& augmentation,
+                  float* out) const;
+  const StepValues* values() const;
 
   std::shared_ptr<const ResidentSet> set_;
   Augmentation augmentation_;
   uint64_t seed_;
-  uint32_t epoch_ = 0;
   Colours normalised_;
-  torch::Tensor order_;   // [length of the longest order] int32
-  int64_t length_ = 0;    // of the current order
-  torch::Tensor images_;  // [largest batch, 3, 32, 32] float32, channels_last
-  torch::Tensor labels_;  // [largest batch] int64
+  torch::Tensor values_;   // uint8 [sizeof(StepValues)]: this epoch's, with first 0
+  torch::Tensor order_;    // [length of the longest order] int32
+  int64_t length_ = 0;     // of the current order
+  torch::Tensor images_;   // [largest batch, 3, 32, 32] float32, channels_last
+  torch::Tensor labels_;   // [largest batch] int64
+  torch::Tensor samples_;  // [largest batch] int32
 };
 
 }  // namespace cifar

@@ -6,6 +6,7 @@
 
 #include "base/host_device.h"
 #include "base/random.h"
+#include "base/step_values.h"
 
 namespace cifar {
 
@@ -14,6 +15,11 @@ struct DropoutKey {
   uint32_t epoch_and_layer;  // epoch * 256 + layer
   float probability;
 };
+
+CIFAR_HOST_DEVICE inline DropoutKey dropout_key(const StepValues& now, uint32_t layer,
+                                                float probability) {
+  return {now.seed, static_cast<uint32_t>(now.epoch) * 256 + layer, probability};
+}
 
 // The factors of elements 4 * quad ... 4 * quad + 3 of one sample: 0, or 1 / (1 - probability).
 CIFAR_HOST_DEVICE inline void dropout_factors(const DropoutKey& key, uint32_t sample, uint32_t quad,

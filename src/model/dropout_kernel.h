@@ -7,8 +7,9 @@
 
 namespace cifar {
 
-// mask: float [batch, elements] in device memory, samples: int [batch].
-void launch_dropout_mask(const DropoutKey& key, const int32_t* samples, int64_t batch,
-                         int64_t elements, float* mask, cudaStream_t stream);
+// mask: float [batch, elements] in device memory, samples: int [batch], `now` too.
+void launch_dropout_mask(uint32_t layer, float probability, const StepValues* now,
+                         const int32_t* samples, int64_t batch, int64_t elements, float* mask,
+                         cudaStream_t stream);
 
 }  // namespace cifar

@@ -7,7 +7,14 @@
 
 namespace cifar {
 
-// `mask`: float32 [batch, elements], overwritten; `samples`: int32 [batch] on the same device.
-void fill_dropout_mask(const DropoutKey& key, const torch::Tensor& samples, torch::Tensor mask);
+struct DropoutLayer {
+  uint32_t index;  // in the layer list
+  float probability;
+};
+
+// `mask`: float32 [batch, elements], overwritten; `samples`: int32 [batch], and `now`, on the same
+// device.
+void fill_dropout_mask(const DropoutLayer& layer, const StepValues* now,
+                       const torch::Tensor& samples, torch::Tensor mask);
 
 }  // namespace cifar

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "model/dropout_mask.h"
 #include "model/layer_text.h"
+#include "model/pointwise_layers.h"
 #include "model/window_layers.h"
 
 namespace cifar {
@@ -12,10 +12,12 @@ namespace {
 
 class Linear : public Layer {
  public:
-  Linear(Shape input, Shape output, bool bias) : Layer(output) {
+  Linear(Shape input, Shape output, bool bias, bool unit_std) : Layer(output) {
     weight_ = register_parameter("weight", torch::empty({output.channels, input.channels}));
     if (bias) bias_ = register_parameter("bias", torch::empty({output.channels}));
     initialise(weight_, bias_);
+    const torch::NoGradGuard no_grad;
+    if (unit_std) weight_.div_(weight_.std());
   }
 
   torch::Tensor forward(torch::Tensor input, const Pass&) override {
@@ -36,29 +38,14 @@ class Linear : public Layer {
   torch::Tensor weight_, bias_;
 };
 
-class Relu : public Layer {
- public:
-  explicit Relu(Shape input) : Layer(input) {}
-
-  torch::Tensor forward(torch::Tensor input, const Pass&) override { return torch::relu(input); }
-
-  bool is_relu() const override { return true; }
-
-  using Layer::join;
-  bool join(std::optional<ConvBlock>& block) const override {
-    if (!block || block->relu) return false;
-    return block->relu = true;
-  }
-};
-
 // Normalises over the samples of one shard. Each shard moves the running statistics from where the
 // step began; parallel/ averages what the shards say.
 class BatchNorm : public Layer {
  public:
-  BatchNorm(Shape input, double momentum, double epsilon)
+  BatchNorm(Shape input, double momentum, double epsilon, bool scale)
       : Layer(input), momentum_(momentum), epsilon_(epsilon) {
     const int64_t channels = input.channels;
-    weight_ = register_parameter("weight", torch::ones({channels}));
+    weight_ = register_parameter("weight", torch::ones({channels}), /*requires_grad=*/scale);
     bias_ = register_parameter("bias", torch::zeros({channels}));
     running_mean_ = register_buffer("running_mean", torch::zeros({channels}));
     running_var_ = register_buffer("running_var", torch::ones({channels}));
@@ -78,29 +65,6 @@ class BatchNorm : public Layer {
   torch::Tensor weight_, bias_, running_mean_, running_var_;
 };
 
-class Dropout : public Layer {
- public:
-  Dropout(Shape input, double probability, int64_t index)
-      : Layer(input), probability_(probability), index_(index) {}
-
-  torch::Tensor forward(torch::Tensor input, const Pass& pass) override {
-    if (!pass.training || probability_ == 0) return input;
-    // The mask takes the memory order of its input, and elements are counted in that order.
-    auto mask = torch::empty_like(input, input.options().dtype(torch::kFloat32));
-    const DropoutKey key{pass.seed, static_cast<uint32_t>(pass.epoch * 256 + index_),
-                         static_cast<float>(probability_)};
-    const int64_t batch = input.size(0);
-    auto rows = mask.as_strided({batch, batch == 0 ? 0 : mask.numel() / batch},
-                                {batch == 0 ? 1 : mask.numel() / batch, 1});
-    fill_dropout_mask(key, pass.samples, rows);
-    return input * mask;
-  }
-
- private:
-  double probability_;
-  int64_t index_;
-};
-
 class Flatten : public Layer {
  public:
   explicit Flatten(Shape input) : Layer({input.elements(), 1, 1, true}), input_(input) {}
@@ -118,39 +82,55 @@ class Flatten : public Layer {
   Shape input_;
 };
 
+// A line that encloses the branch of a residual block; network.cpp makes the sum.
+class ResidualBracket : public Layer {
+ public:
+  ResidualBracket(Shape input, Bracket bracket) : Layer(input), bracket_(bracket) {}
+
+  torch::Tensor forward(torch::Tensor input, const Pass&) override { return input; }
+
+  Bracket bracket() const override { return bracket_; }
+
+ private:
+  Bracket bracket_;
+};
+
+std::shared_ptr<Layer> make_residual(LayerText& text) {
+  text.done();
+  return std::make_shared<ResidualBracket>(text.input(), Bracket::kResidual);
+}
+
+std::shared_ptr<Layer> make_add(LayerText& text) {
+  text.done();
+  if (text.residuals().empty()) text.refuse("no residual block is open", "\"residual\" before it");
+  const std::string branch = text.input().text(), kept = text.residuals().back().text();
+  if (branch != kept) text.refuse(branch + " onto " + kept, "equal shapes");
+  return std::make_shared<ResidualBracket>(text.input(), Bracket::kAdd);
+}
+
 std::shared_ptr<Layer> make_batch_norm(LayerText& text) {
   const double momentum = text.option("momentum", 0.1);
   const double epsilon = text.option("epsilon", 1e-5);
+  const bool scale = !text.flag("no-scale");
   text.done();
   if (momentum <= 0 || momentum > 1) text.refuse(fmt::format("momentum {}", momentum), "(0, 1]");
   if (epsilon <= 0) text.refuse(fmt::format("epsilon {}", epsilon), "a number above 0");
-  return std::make_shared<BatchNorm>(text.input(), momentum, epsilon);
-}
-
-std::shared_ptr<Layer> make_dropout(LayerText& text) {
-  const double probability = text.number("the probability to drop");
-  text.done();
-  if (probability < 0 || probability >= 1) {
-    text.refuse(fmt::format("{}", probability), "a probability in [0, 1)");
-  }
-  return std::make_shared<Dropout>(text.input(), probability, text.index());
+  return std::make_shared<BatchNorm>(text.input(), momentum, epsilon, scale);
 }
 
 std::shared_ptr<Layer> make_linear(LayerText& text) {
   if (!text.input().flat)
     text.refuse("an image of " + text.input().text(), "\"flatten\" before it");
   const int64_t features = text.integer("the number of output features", 1);
-  const bool bias = !text.flag("no-bias");
+  const bool bias = !text.flag("no-bias"), unit_std = text.flag("unit-std");
   text.done();
+  if (unit_std && features * text.input().channels < 2) {
+    text.refuse("unit-std of one weight", "two weights or more");
+  }
   const Shape out{features, 1, 1, true};
   refuse_giants(text, static_cast<double>(features) * static_cast<double>(text.input().channels),
                 out);
-  return std::make_shared<Linear>(text.input(), out, bias);
-}
-
-std::shared_ptr<Layer> make_relu(LayerText& text) {
-  text.done();
-  return std::make_shared<Relu>(text.input());
+  return std::make_shared<Linear>(text.input(), out, bias, unit_std);
 }
 
 std::shared_ptr<Layer> make_flatten(LayerText& text) {
@@ -165,12 +145,18 @@ struct Maker {
 
 constexpr Maker kMakers[] = {
     {"conv", make_conv},
+    {"whiten", make_whiten},
     {"relu", make_relu},
+    {"gelu", make_gelu},
+    {"silu", make_silu},
+    {"scale", make_scale},
     {"pool", make_pool},
     {"dropout", make_dropout},
     {"flatten", make_flatten},
     {"linear", make_linear},
     {"batch-norm", make_batch_norm},
+    {"residual", make_residual},
+    {"add", make_add},
 };
 
 }  // namespace
@@ -179,9 +165,9 @@ std::string Shape::text() const {
   return flat ? fmt::format("{}", channels) : fmt::format("{}x{}x{}", channels, height, width);
 }
 
-std::shared_ptr<Layer> make_layer(const std::string& description, int64_t index,
-                                  const Shape& input) {
-  LayerText text(description, index, input);
+std::shared_ptr<Layer> make_layer(const std::string& description, int64_t index, const Shape& input,
+                                  const std::vector<Shape>& residuals) {
+  LayerText text(description, index, input, residuals);
   std::string names;
   for (const Maker& maker : kMakers) {
     if (text.name() == maker.name) return maker.make(text);

@@ -1,16 +1,26 @@
 // One layer of a network, made from one line of the recipe's layer list. The grammar:
 //
-//   conv CHANNELS [kernel K] [stride S] [padding P] [no-bias]   kernel 3, stride 1, padding (K-1)/2
-//   relu
-//   pool max|average|sum SIZE [stride S]                        stride SIZE, no padding
-//   pool max|average|sum all                                    over the whole image
-//   batch-norm [momentum M] [epsilon E]                         over a shard; 0.1, 1e-5
-//   dropout P                                                   drops with probability P
-//   flatten                                                     before the first linear layer
-//   linear FEATURES [no-bias]
+//   conv CHANNELS [kernel K] [stride S] [padding P] [no-bias] [dirac]
+//       kernel 3, stride 1, padding (K-1)/2; dirac: as many filters as there are input channels,
+//       the first ones, begin as the identity
+//   whiten K [images N] [epsilon E]
+//       the first layer alone: a KxK convolution with bias, no padding and 2CKK outputs, whose
+//       frozen weight is made from N images of the train split (train/whitening.h); 5000, 5e-4
+//   pool max|average|sum SIZE [stride S]               stride SIZE, no padding
+//   pool max|average|sum all                           over the whole image
+//   batch-norm [momentum M] [epsilon E] [no-scale]     over a shard; 0.1, 1e-5; no-scale: a weight
+//                                                      frozen at 1
+//   relu | gelu | silu                                 gelu is the exact one, with erf
+//   scale X                                            times a number or a fraction such as 1/256
+//   dropout P                                          drops with probability P
+//   flatten                                            before the first linear layer
+//   linear FEATURES [no-bias] [unit-std]               unit-std: the weight is divided by its
+//                                                      standard deviation at first
+//   residual, lines of the branch, add                 what stood before `residual` is added to
+//                                                      what the branch makes of it; they nest
 //
 // Parameters are named and initialised as torch.nn's modules do, so that a state dict fits the
-// nn.Sequential of the same list.
+// nn.Sequential of the same list. Frozen ones are parameters all the same, without requires_grad.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -20,7 +30,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "base/step_values.h"
 #include "kernels/conv_block.h"
 #include "kernels/linear.h"
 
@@ -41,13 +53,22 @@ struct Shape {
 // sample), so that it depends neither on ranks nor on the place of a sample in a batch.
 struct Pass {
   bool training = false;
-  uint64_t seed = 0;
-  int64_t epoch = 0;
-  torch::Tensor samples;  // int32 [batch]: index of each image; training only
+  const StepValues* now = nullptr;  // on the network's device; training only
+  torch::Tensor samples;            // int32 [batch]: index of each image; training only
   // Passes of the same number see the same weights, so that what is made of these can be kept; 0
   // promises nothing.
   uint64_t weights = 0;
 };
+
+// What a whitening layer's weight is to be made from.
+struct Whitening {
+  torch::Tensor weight;  // [2CKK, C, K, K], frozen
+  int64_t images;        // so many of the train split
+  double epsilon;        // added to the eigenvalues
+};
+
+// The lines that enclose the branch of a residual block.
+enum class Bracket { kNone, kResidual, kAdd };
 
 class Layer : public torch::nn::Module {
  public:
@@ -64,6 +85,8 @@ class Layer : public torch::nn::Module {
   virtual bool join(std::optional<ConvBlock>&) const { return false; }
   // Likewise for a flatten and the linear layer behind it, or a linear layer alone.
   virtual bool join(std::optional<LinearBlock>&) const { return false; }
+  virtual std::optional<Whitening> whitening() const { return std::nullopt; }
+  virtual Bracket bracket() const { return Bracket::kNone; }
   // Multiply-adds for one sample's forward pass; only conv and linear have any.
   virtual int64_t multiply_adds() const { return 0; }
 
@@ -73,8 +96,10 @@ class Layer : public torch::nn::Module {
   Shape output_;
 };
 
-// `index` is the layer's place in the list. Throws Error(kUsage) that names the layer, and the
-// shape that does not fit.
-std::shared_ptr<Layer> make_layer(const std::string& text, int64_t index, const Shape& input);
+// `index` is the layer's place in the list, `residuals` the inputs of the residual blocks that are
+// open there, the innermost last. Throws Error(kUsage) that names the layer, and the shape that
+// does not fit.
+std::shared_ptr<Layer> make_layer(const std::string& text, int64_t index, const Shape& input,
+                                  const std::vector<Shape>& residuals = {});
 
 }  // namespace cifar

@@ -11,8 +11,12 @@
 
 namespace cifar {
 
-LayerText::LayerText(const std::string& text, int64_t index, const Shape& input)
-    : subject_(fmt::format("layer {} (\"{}\")", index, text)), index_(index), input_(input) {
+LayerText::LayerText(const std::string& text, int64_t index, const Shape& input,
+                     const std::vector<Shape>& residuals)
+    : subject_(fmt::format("layer {} (\"{}\")", index, text)),
+      index_(index),
+      input_(input),
+      residuals_(residuals) {
   std::istringstream stream(text);
   for (std::string word; stream >> word;) words_.push_back(word);
   name_ = word("a layer");
@@ -31,6 +35,16 @@ int64_t LayerText::integer(const std::string& what, int64_t least) {
 
 double LayerText::number(const std::string& what) {
   return to_number(word(what), what);
+}
+
+double LayerText::fraction(const std::string& what) {
+  const std::string text = word(what);
+  const size_t slash = text.find('/');
+  const double above = to_number(text.substr(0, slash), what);
+  if (slash == std::string::npos) return above;
+  const double quotient = above / to_number(text.substr(slash + 1), what);
+  if (!std::isfinite(quotient)) refuse("\"" + text + "\"", what + ", a finite number");
+  return quotient;
 }
 
 bool LayerText::flag(const std::string& word) {

@@ -12,17 +12,21 @@ namespace cifar {
 
 class LayerText {
  public:
-  LayerText(const std::string& text, int64_t index, const Shape& input);
+  LayerText(const std::string& text, int64_t index, const Shape& input,
+            const std::vector<Shape>& residuals);
 
   const std::string& name() const { return name_; }
   const Shape& input() const { return input_; }
   int64_t index() const { return index_; }
+  const std::vector<Shape>& residuals() const { return residuals_; }  // see make_layer
 
   // The next word, which must be there.
   std::string word(const std::string& expected);
   // The next word as a number of at least `least`.
   int64_t integer(const std::string& what, int64_t least);
   double number(const std::string& what);
+  // The next word as a number or as one divided by another, "1/256".
+  double fraction(const std::string& what);
   // Takes "WORD" (or "WORD NUMBER") from anywhere in the rest of the line.
   bool flag(const std::string& word);
   int64_t option(const std::string& word, int64_t fallback, int64_t least);
@@ -42,6 +46,7 @@ class LayerText {
   std::vector<std::string> words_;
   int64_t index_;
   Shape input_;
+  const std::vector<Shape>& residuals_;
 };
 
 }  // namespace cifar

@@ -1,8 +1,11 @@
 #include "model/network.h"
 
+#include <ATen/record_function.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 #include "model/conv_block.h"
@@ -11,10 +14,17 @@
 namespace cifar {
 namespace {
 
-int64_t parameters_of(const Layer& layer) {
+int64_t trainable_parameters_of(const Layer& layer) {
   int64_t count = 0;
-  for (const auto& parameter : layer.parameters()) count += parameter.numel();
+  for (const auto& parameter : layer.parameters()) {
+    if (parameter.requires_grad()) count += parameter.numel();
+  }
   return count;
+}
+
+torch::Tensor run(std::vector<Network::Step>& steps, torch::Tensor images, const Pass& pass) {
+  for (Network::Step& step : steps) images = step.forward(images, pass);
+  return images;
 }
 
 }  // namespace
@@ -23,26 +33,57 @@ Network::Network(const std::vector<std::string>& layers, const Shape& input, int
                  uint64_t seed, Kernels kernels)
     : texts_(layers) {
   torch::manual_seed(seed);
+  make_layers(input, classes);
+  size_t next = 0;
+  steps_ = take_steps(next, kernels);
+}
+
+void Network::make_layers(const Shape& input, int64_t classes) {
   Shape shape = input;
-  for (const std::string& text : layers) {
-    const int64_t index = static_cast<int64_t>(layers_.size());
-    layers_.push_back(register_module(std::to_string(index), make_layer(text, index, shape)));
-    shape = layers_.back()->output();
+  std::vector<Shape> residuals;  // of the blocks that are open
+  std::vector<size_t> opened;    // where
+  for (size_t i = 0; i < texts_.size(); ++i) {
+    const auto layer = make_layer(texts_[i], static_cast<int64_t>(i), shape, residuals);
+    layers_.push_back(register_module(std::to_string(i), layer));
+    shape = layer->output();
+    if (layer->bracket() == Bracket::kResidual) {
+      residuals.push_back(shape);
+      opened.push_back(i);
+    } else if (layer->bracket() == Bracket::kAdd) {
+      residuals.pop_back();
+      opened.pop_back();
+    }
+  }
+  if (!opened.empty()) {
+    const size_t last = opened.back();
+    throw Error(ExitCode::kUsage, fmt::format("layer {} (\"{}\")", last, texts_[last]),
+                "its branch does not end", "\"add\" behind it");
   }
   if (!shape.flat || shape.channels != classes) {
     throw Error(ExitCode::kUsage, "model.layers", "the last output is " + shape.text(),
                 fmt::format("{} features, one a class (\"linear {}\")", classes, classes));
   }
-  for (size_t next = 0; next < layers_.size();) {
-    const bool taken =
-        kernels == Kernels::kAuto && (take_conv_block(next) || take_linear_block(next));
-    if (!taken) take_layer(next);
-  }
 }
 
-// Makes a step of the longest block from layer `next` on that the kernels run faster than LibTorch,
-// and moves `next` behind it; false if there is none.
-bool Network::take_conv_block(size_t& next) {
+std::vector<Network::Step> Network::take_steps(size_t& next, Kernels kernels) {
+  std::vector<Step> steps;
+  while (next < layers_.size() && layers_[next]->bracket() != Bracket::kAdd) {
+    std::optional<Step> step;
+    if (kernels == Kernels::kAuto) step = take_conv_block(next);
+    if (kernels == Kernels::kAuto && !step) step = take_linear_block(next);
+    if (step) {
+      steps.push_back(*std::move(step));
+    } else if (layers_[next]->bracket() == Bracket::kResidual) {
+      steps.push_back(take_residual(next, kernels));
+    } else {
+      steps.push_back(take_layer(next));
+    }
+  }
+  return steps;
+}
+
+// The longest block that the kernels run faster than LibTorch, if there is one.
+std::optional<Network::Step> Network::take_conv_block(size_t& next) {
   std::optional<ConvBlock> block, taken;
   const size_t first = next;
   for (size_t end = first; end < layers_.size() && layers_[end]->join(block);) {
@@ -51,23 +92,25 @@ bool Network::take_conv_block(size_t& next) {
     taken = block;
     next = end;
   }
-  if (!taken) return false;
-  add_block(first, next, first, uses_winograd(*taken) ? "kernels, Winograd" : "kernels").conv =
-      taken;
-  return true;
+  if (!taken) return std::nullopt;
+  Step step =
+      make_block(first, next, first, uses_winograd(*taken) ? "kernels, Winograd" : "kernels");
+  step.conv = taken;
+  return step;
 }
 
-bool Network::take_linear_block(size_t& next) {
+std::optional<Network::Step> Network::take_linear_block(size_t& next) {
   std::optional<LinearBlock> block;
   size_t end = next;
   while (end < layers_.size() && layers_[end]->join(block)) ++end;
-  if (!block || block->out == 0 || !kernels_pay(*block)) return false;
-  add_block(next, end, end - 1, "kernels").linear = block;
+  if (!block || block->out == 0 || !kernels_pay(*block)) return std::nullopt;
+  Step step = make_block(next, end, end - 1, "kernels");
+  step.linear = block;
   next = end;
-  return true;
+  return step;
 }
 
-Network::Step& Network::add_block(size_t first, size_t end, size_t with_weight,
+Network::Step Network::make_block(size_t first, size_t end, size_t with_weight,
                                   const std::string& computed) {
   Step step = make_step(first, end);
   const auto parameters = layers_[with_weight]->named_parameters();
@@ -75,15 +118,26 @@ Network::Step& Network::add_block(size_t first, size_t end, size_t with_weight,
   if (parameters.contains("bias")) step.bias = parameters["bias"];
   computed_.push_back(computed);
   computed_.resize(end, "\"");
-  return steps_.emplace_back(step);
+  return step;
 }
 
-void Network::take_layer(size_t& next) {
+Network::Step Network::take_residual(size_t& next, Kernels kernels) {
+  Step step;
+  const size_t first = next++;
+  computed_.push_back("LibTorch");
+  step.branch = take_steps(next, kernels);
+  computed_.push_back("LibTorch");
+  ++next;  // the add
+  step.text = fmt::format("{}", fmt::join(texts_.begin() + first, texts_.begin() + next, ", "));
+  return step;
+}
+
+Network::Step Network::take_layer(size_t& next) {
   const size_t first = next++;
   const bool relu = layers_[first]->is_relu();
   if (relu && next < layers_.size() && layers_[next]->absorb_relu()) ++next;
-  steps_.push_back(make_step(first, next));
   computed_.resize(next, "LibTorch");
+  return make_step(first, next);
 }
 
 // Layers [first, end) as LibTorch runs them: without a ReLU that the max-pool behind it takes over.
@@ -98,6 +152,7 @@ Network::Step Network::make_step(size_t first, size_t end) const {
 }
 
 torch::Tensor Network::Step::forward(torch::Tensor images, const Pass& pass) {
+  RECORD_USER_SCOPE(text);  // for a profiler
   const auto pack = [&](const auto& block) {
     if (pass.weights == 0 || pass.weights != packed_of) packed = pack_weights(block, weight);
     packed_of = pass.weights;
@@ -111,26 +166,47 @@ torch::Tensor Network::Step::forward(torch::Tensor images, const Pass& pass) {
     return linear_block(*linear, images, weight, packed, bias);
   }
   for (const auto& layer : layers) images = layer->forward(images, pass);
+  if (layers.empty()) return images + run(branch, images, pass);
   return images;
+}
+
+int64_t Network::Step::multiply_adds() const {
+  int64_t count = 0;
+  for (const auto& layer : layers) count += layer->multiply_adds();
+  for (const Step& step : branch) count += step.multiply_adds();
+  return count;
 }
 
 torch::Tensor Network::forward(torch::Tensor images, const Pass& pass) {
-  for (Step& step : steps_) images = step.forward(images, pass);
-  return images;
+  return run(steps_, images, pass);
 }
 
 std::string Network::table() const {
-  std::string text = fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}  {}\n", "", "layer", "output",
-                                 "parameters", "multiply-adds", "on the CPU");
+  size_t depth = 0, width = 28;  // in residual blocks; of the longest line, or this
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    if (layers_[i]->bracket() == Bracket::kAdd) --depth;
+    lines.push_back(std::string(2 * depth, ' ') + texts_[i]);
+    if (layers_[i]->bracket() == Bracket::kResidual) ++depth;
+    width = std::max(width, lines.back().size());
+  }
+  const auto row = [width](const auto& index, const std::string& layer, const std::string& output,
+                           const auto& parameters, const auto& multiply_adds) {
+    return fmt::format("{:>3}  {:<{}} {:>12} {:>12} {:>14}", index, layer, width, output,
+                       parameters, multiply_adds);
+  };
+  std::string text = row("", "layer", "output", "parameters", "multiply-adds") + "  on the CPU\n";
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = *layers_[i];
-    text += fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}  {}\n", i, texts_[i],
-                        layer.output().text(), fmt::group_digits(parameters_of(layer)),
-                        fmt::group_digits(layer.multiply_adds()), computed_[i]);
+    text +=
+        row(i, lines[i], layer.output().text(), fmt::group_digits(trainable_parameters_of(layer)),
+            fmt::group_digits(layer.multiply_adds())) +
+        "  " + computed_[i] + "\n";
   }
-  return text + fmt::format("{:>3}  {:<28} {:>12} {:>12} {:>14}\n", "", "sum", "",
-                            fmt::group_digits(parameter_count()),
-                            fmt::group_digits(multiply_adds()));
+  return text +
+         row("", "sum", "", fmt::group_digits(parameter_count()),
+             fmt::group_digits(multiply_adds())) +
+         "\n";
 }
 
 std::string Network::kind_of(const std::string& parameter) const {
@@ -141,7 +217,7 @@ std::string Network::kind_of(const std::string& parameter) const {
 
 int64_t Network::parameter_count() const {
   int64_t count = 0;
-  for (const auto& layer : layers_) count += parameters_of(*layer);
+  for (const auto& layer : layers_) count += trainable_parameters_of(*layer);
   return count;
 }
 

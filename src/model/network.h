@@ -21,9 +21,11 @@ enum class Kernels { kAuto, kLibTorch };
 
 class Network : public torch::nn::Module {
  public:
-  // Layers that run one after another: one, or those that the kernels take as a block.
+  // Layers that run one after another: one, those that the kernels take as a block, or a residual
+  // block.
   struct Step {
     std::vector<std::shared_ptr<Layer>> layers;
+    std::vector<Step> branch;           // of a residual block: its output is added to the input
     std::optional<ConvBlock> conv;      // or
     std::optional<LinearBlock> linear;  // what the kernels run
     torch::Tensor weight, bias;         // of the block's convolution or linear layer
@@ -33,6 +35,7 @@ class Network : public torch::nn::Module {
     uint64_t packed_of = 0;  // for passes of this number
 
     torch::Tensor forward(torch::Tensor images, const Pass& pass);
+    int64_t multiply_adds() const;
   };
 
   // Draws the initial weights from `seed`, through LibTorch's default generator, in the order of
@@ -46,23 +49,30 @@ class Network : public torch::nn::Module {
   // What forward() runs, in order.
   std::vector<Step>& steps() { return steps_; }
 
+  // The first layer's, if it whitens.
+  std::optional<Whitening> whitening() const { return layers_.front()->whitening(); }
+
   // "conv.weight" for "3.weight" when layer 3 is a convolution.
   std::string kind_of(const std::string& parameter) const;
 
-  // Of all layers; multiply-adds for one sample's forward pass.
+  // Of all layers: trainable parameters; multiply-adds for one sample's forward pass.
   int64_t parameter_count() const;
   int64_t multiply_adds() const;
 
-  // One row a layer: index, text, output shape, parameters, multiply-adds, what computes it on the
-  // CPU in float32; then the sums.
+  // One row a layer: index, text, output shape, trainable parameters, multiply-adds, what computes
+  // it on the CPU in float32; then the sums.
   std::string table() const;
 
  private:
-  bool take_conv_block(size_t& next);
-  bool take_linear_block(size_t& next);
-  void take_layer(size_t& next);
+  void make_layers(const Shape& input, int64_t classes);
+  // Each makes the step or steps of the layers from `next` on and moves `next` behind them.
+  std::vector<Step> take_steps(size_t& next, Kernels kernels);  // up to the end of the branch
+  std::optional<Step> take_conv_block(size_t& next);
+  std::optional<Step> take_linear_block(size_t& next);
+  Step take_residual(size_t& next, Kernels kernels);
+  Step take_layer(size_t& next);
   Step make_step(size_t first, size_t end) const;
-  Step& add_block(size_t first, size_t end, size_t with_weight, const std::string& computed);
+  Step make_block(size_t first, size_t end, size_t with_weight, const std::string& computed);
 
   std::vector<std::string> texts_;
   std::vector<std::shared_ptr<Layer>> layers_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <torch/nn/init.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "model/pool_relu.h"
@@ -31,12 +32,20 @@ struct Window {
 
 class Conv : public Layer {
  public:
-  Conv(Shape input, Shape output, Window window, bool bias)
+  struct Options {
+    bool bias, dirac;
+  };
+
+  Conv(Shape input, Shape output, Window window, Options options)
       : Layer(output), input_(input), window_(window) {
     weight_ = register_parameter(
         "weight", torch::empty({output.channels, input.channels, window.kernel, window.kernel}));
-    if (bias) bias_ = register_parameter("bias", torch::empty({output.channels}));
+    if (options.bias) bias_ = register_parameter("bias", torch::empty({output.channels}));
     initialise(weight_, bias_);
+    if (options.dirac) {
+      const int64_t filters = std::min(input.channels, output.channels);
+      torch::nn::init::dirac_(weight_.narrow(0, 0, filters));
+    }
   }
 
   torch::Tensor forward(torch::Tensor input, const Pass&) override {
@@ -63,10 +72,31 @@ class Conv : public Layer {
     return output().height * output().width * weight_.numel();
   }
 
+ protected:
+  const torch::Tensor& weight() const { return weight_; }
+
  private:
   Shape input_;
   Window window_;
   torch::Tensor weight_, bias_;
+};
+
+class Whiten : public Conv {
+ public:
+  Whiten(Shape input, Shape output, int64_t kernel, int64_t images, double epsilon)
+      : Conv(input, output, {kernel, 1, 0}, {.bias = true, .dirac = false}),
+        images_(images),
+        epsilon_(epsilon) {
+    weight().set_requires_grad(false);
+  }
+
+  std::optional<Whitening> whitening() const override {
+    return Whitening{weight(), images_, epsilon_};
+  }
+
+ private:
+  int64_t images_;
+  double epsilon_;
 };
 
 class MaxPool : public Layer {
@@ -140,14 +170,31 @@ std::shared_ptr<Layer> make_conv(LayerText& text) {
   const int64_t kernel = text.option("kernel", int64_t{3}, 1);
   const int64_t stride = text.option("stride", int64_t{1}, 1);
   const int64_t padding = text.option("padding", (kernel - 1) / 2, 0);
-  const bool bias = !text.flag("no-bias");
+  const Conv::Options options{.bias = !text.flag("no-bias"), .dirac = text.flag("dirac")};
   text.done();
   const Shape out{channels, slide(text, in.height, kernel, stride, padding),
                   slide(text, in.width, kernel, stride, padding)};
   refuse_giants(
       text, std::pow(kernel, 2) * static_cast<double>(channels) * static_cast<double>(in.channels),
       out);
-  return std::make_shared<Conv>(in, out, Window{kernel, stride, padding}, bias);
+  return std::make_shared<Conv>(in, out, Window{kernel, stride, padding}, options);
+}
+
+std::shared_ptr<Layer> make_whiten(LayerText& text) {
+  require_image(text);
+  const Shape in = text.input();
+  if (text.index() != 0)
+    text.refuse("behind other layers", "to be the first, which sees the images");
+  const int64_t kernel = text.integer("the size of the kernel", 1);
+  const int64_t images = text.option("images", int64_t{5000}, 1);
+  const double epsilon = text.option("epsilon", 5e-4);
+  text.done();
+  if (epsilon <= 0) text.refuse(fmt::format("epsilon {}", epsilon), "a number above 0");
+  const int64_t patch = in.channels * kernel * kernel;
+  const Shape out{2 * patch, slide(text, in.height, kernel, 1, 0),
+                  slide(text, in.width, kernel, 1, 0)};
+  refuse_giants(text, 2 * std::pow(patch, 2), out);
+  return std::make_shared<Whiten>(in, out, kernel, images, epsilon);
 }
 
 std::shared_ptr<Layer> make_pool(LayerText& text) {

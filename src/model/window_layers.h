@@ -10,6 +10,7 @@
 namespace cifar {
 
 std::shared_ptr<Layer> make_conv(LayerText& text);
+std::shared_ptr<Layer> make_whiten(LayerText& text);
 std::shared_ptr<Layer> make_pool(LayerText& text);
 
 // torch.nn's default for convolutions and linear layers: weights Kaiming-uniform with a = sqrt(5),

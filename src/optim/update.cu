@@ -19,9 +19,9 @@ __device__ int64_t stride() {
   return int64_t{gridDim.x} * blockDim.x;
 }
 
-__global__ void adam_kernel(const AdamScalars* scalars, int64_t size, float* __restrict__ parameters,
-                            const float* __restrict__ gradients, float* __restrict__ exp_avg,
-                            float* __restrict__ exp_avg_sq) {
+__global__ void adam_kernel(const AdamScalars* scalars, int64_t size,
+                            float* __restrict__ parameters, const float* __restrict__ gradients,
+                            float* __restrict__ exp_avg, float* __restrict__ exp_avg_sq) {
   const AdamScalars now = *scalars;
   for (int64_t i = first_element(); i < size; i += stride()) {
     adam_update(now, parameters[i], gradients[i], exp_avg[i], exp_avg_sq[i]);

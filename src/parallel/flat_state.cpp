@@ -49,14 +49,15 @@ void move_into(const torch::Tensor& flat, std::vector<FlatEntry>& entries) {
 }  // namespace
 
 FlatState::FlatState(torch::nn::Module& network, torch::Device device,
-                     const std::vector<size_t>& groups) {
+                     const std::vector<size_t>& groups, Communicator* comm) {
   torch::NoGradGuard no_grad;
   const auto options = torch::TensorOptions(torch::kFloat32).device(device);
   int64_t length = 0, buffer_length = 0;
   parameter_entries_ = lay_out(network.named_parameters(), length, groups);
   buffer_entries_ = lay_out(network.named_buffers(), buffer_length);
   parameters_ = torch::zeros({length}, options);
-  reduced_ = torch::zeros({length + kMetrics + buffer_length}, options);
+  const int64_t reduced = length + kMetrics + buffer_length;
+  reduced_ = comm ? comm->allocate(reduced, device) : torch::zeros({reduced}, options);
   gradients_ = reduced_.narrow(0, 0, length);
   metrics_ = reduced_.narrow(0, length, kMetrics);
   buffer_sums_ = reduced_.narrow(0, length + kMetrics, buffer_length);
@@ -64,6 +65,7 @@ FlatState::FlatState(torch::nn::Module& network, torch::Device device,
   move_into(parameters_, parameter_entries_);
   move_into(buffers_, buffer_entries_);
   for (FlatEntry& entry : parameter_entries_) {
+    if (!entry.tensor.requires_grad()) continue;
     entry.tensor.mutable_grad() = view_of(gradients_, entry.tensor, entry.offset);
   }
 }

@@ -4,8 +4,9 @@
 //
 // Each tensor starts at a multiple of 64 bytes (cuDNN's tensor-core kernels and SIMD loads want
 // aligned addresses); the gaps hold zeros for ever. Convolution weights lie as [out, h, w, in]
-// (channels_last). Behind the gradients lie the step's metrics and what the shards made of
-// the buffers, so that they are reduced with them.
+// (channels_last). Frozen parameters (no requires_grad) have no gradient, and zeros in its place.
+// Behind the gradients lie the step's metrics and what the shards made of the buffers, so that they
+// are reduced with them.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -13,6 +14,8 @@
 
 #include <string>
 #include <vector>
+
+#include "comm/communicator.h"
 
 namespace cifar {
 
@@ -27,9 +30,9 @@ class FlatState {
  public:
   // Moves the network's tensors to `device` and into the flat ones, values kept. `groups` has a
   // number for each of named_parameters(): those with the lower number come first, so that a group
-  // is one slice; empty: one group.
+  // is one slice; empty: one group. What is reduced lies where `comm` wants it; null: anywhere.
   FlatState(torch::nn::Module& network, torch::Device device,
-            const std::vector<size_t>& groups = {});
+            const std::vector<size_t>& groups = {}, Communicator* comm = nullptr);
 
   // float32 [n]; each of equal length, gaps included.
   const torch::Tensor& parameters() const { return parameters_; }

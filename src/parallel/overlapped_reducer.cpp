@@ -14,22 +14,28 @@ OverlappedReducer::OverlappedReducer(Communicator& comm, const FlatState& state,
   int64_t end = state.reduced().numel(), parameters = 0;
   for (size_t i = entries.size(); i-- > 0;) {
     const size_t bucket = buckets_.size();
-    auto accumulator = torch::autograd::impl::grad_accumulator(entries[i].tensor);
-    const uintptr_t key =
-        accumulator->add_post_hook(std::make_unique<torch::autograd::utils::LambdaPostHook>(
-            [this, bucket](const torch::autograd::variable_list& outputs,
-                           const torch::autograd::variable_list&) {
-              on_gradient(bucket);
-              return outputs;
-            }));
-    hooks_.push_back({std::move(accumulator), key});
-    ++parameters;
+    if (entries[i].tensor.requires_grad()) {
+      watch(entries[i].tensor, bucket);
+      ++parameters;
+    }
     if (i > 0 && (end - entries[i].offset) * element < bucket_bytes) continue;
     buckets_.push_back(
         {state.reduced().narrow(0, entries[i].offset, end - entries[i].offset), parameters, 0});
     end = entries[i].offset;
     parameters = 0;
   }
+}
+
+void OverlappedReducer::watch(const torch::Tensor& parameter, size_t bucket) {
+  auto accumulator = torch::autograd::impl::grad_accumulator(parameter);
+  const uintptr_t key =
+      accumulator->add_post_hook(std::make_unique<torch::autograd::utils::LambdaPostHook>(
+          [this, bucket](const torch::autograd::variable_list& outputs,
+                         const torch::autograd::variable_list&) {
+            on_gradient(bucket);
+            return outputs;
+          }));
+  hooks_.push_back({std::move(accumulator), key});
 }
 
 OverlappedReducer::~OverlappedReducer() {

@@ -32,7 +32,7 @@ class OverlappedReducer : public Reducer {
  private:
   struct Bucket {
     torch::Tensor flat;  // its slice of state.reduced()
-    int64_t parameters;
+    int64_t parameters;  // that train; none where all are frozen: ready from the start
     int64_t missing;
   };
   struct Hook {
@@ -40,6 +40,7 @@ class OverlappedReducer : public Reducer {
     uintptr_t key;
   };
 
+  void watch(const torch::Tensor& parameter, size_t bucket);
   void on_gradient(size_t bucket);
   void start_ready();
 

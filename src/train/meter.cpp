@@ -14,14 +14,14 @@ Meter::Meter(const FlatState& flat)
       sums_(torch::zeros_like(flat.metrics(), torch::kFloat64)),
       first_bad_(torch::full({}, std::numeric_limits<double>::infinity(), sums_.options())) {}
 
-void Meter::add(int64_t step, int64_t samples) {
+void Meter::add(const torch::Tensor& step, int64_t samples) {
   torch::NoGradGuard no_grad;
   const auto metrics = flat_.metrics();
   sums_[0].add_(metrics[0], static_cast<double>(samples));
   sums_.slice(0, 1).add_(metrics.slice(0, 1));
   // One NaN or infinity anywhere in gradients or loss makes their sum one; 0 times that is NaN.
   const auto poison = flat_.reduced().sum() * 0;
-  first_bad_.copy_(torch::fmin(first_bad_, torch::where(poison.isnan(), static_cast<double>(step),
+  first_bad_.copy_(torch::fmin(first_bad_, torch::where(poison.isnan(), step.to(torch::kFloat64),
                                                         std::numeric_limits<double>::infinity())));
 }
 

@@ -20,8 +20,9 @@ class Meter {
  public:
   explicit Meter(const FlatState& flat);
 
-  // Adds the step just run: `step` (from 1) over `samples` samples. Does not wait for the device.
-  void add(int64_t step, int64_t samples);
+  // Adds the step just run over `samples` samples; its number (from 1) is an int64 [] on the
+  // device. Does not wait for the device, and may be captured.
+  void add(const torch::Tensor& step, int64_t samples);
 
   // Moves the sums so far into `position`; waits for the device. Error(kDiverged), naming the first
   // such step, when a loss or gradient was not finite.

@@ -4,9 +4,16 @@
 
 #if CIFAR_HAS_CUDA
 #include <ATen/cuda/CUDAEvent.h>
+#include <c10/cuda/CUDAGraphsC10Utils.h>
+#include <nvtx3/nvToolsExt.h>
 #endif
 
 namespace cifar {
+namespace {
+
+constexpr const char* kNames[] = {"phase: data", "phase: compute", "phase: communication"};
+
+}  // namespace
 
 #if CIFAR_HAS_CUDA
 struct PhaseTimer::Events {
@@ -17,7 +24,9 @@ struct PhaseTimer::Events {
   std::vector<Mark> marks;  // reused from one epoch to the next
   size_t used = 0;
 
+  // Not while a graph is captured: its replays would record nothing.
   void record(Phase phase) {
+    if (c10::cuda::currentStreamCaptureStatusMayInitCtx() != c10::cuda::CaptureStatus::None) return;
     if (used == marks.size()) marks.emplace_back();
     marks[used].phase = phase;
     marks[used++].event.record();
@@ -46,7 +55,23 @@ PhaseTimer::PhaseTimer(torch::Device device) {
 
 PhaseTimer::~PhaseTimer() = default;
 
+// A range ends where the next begins.
+void PhaseTimer::mark(Phase phase) {
+#if CIFAR_HAS_CUDA
+  if (events_) {
+    if (range_open_) nvtxRangePop();
+    range_open_ = phase != Phase::kCount;
+    if (range_open_) nvtxRangePushA(kNames[static_cast<size_t>(phase)]);
+  }
+#endif
+  range_.reset();
+  if (phase == Phase::kCount) return;
+  range_.emplace(at::RecordScope::USER_SCOPE);
+  if (range_->isActive()) range_->before(kNames[static_cast<size_t>(phase)]);
+}
+
 void PhaseTimer::begin(Phase phase) {
+  mark(phase);
   if (events_) return events_->record(phase);
   const auto now = Clock::now();
   if (current_ != Phase::kCount) {

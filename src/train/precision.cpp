@@ -7,11 +7,19 @@
 #include "base/error.h"
 
 namespace cifar {
+namespace {
+
+torch::ScalarType type_of(const std::string& precision) {
+  if (precision == "bf16") return torch::kBFloat16;
+  return precision == "fp16" ? torch::kHalf : torch::kFloat32;
+}
+
+}  // namespace
 
 Precision::Precision(const std::string& name, torch::Device device)
-    : device_(device.type()), tf32_(name == "tf32"), bf16_(name == "bf16") {
-  if (tf32_ && !device.is_cuda()) {
-    throw Error(ExitCode::kUsage, "--precision", "tf32 on the CPU", "fp32 or bf16, or a GPU");
+    : device_(device.type()), tf32_(name == "tf32"), type_(type_of(name)) {
+  if ((tf32_ || type_ == torch::kHalf) && !device.is_cuda()) {
+    throw Error(ExitCode::kUsage, "--precision", name + " on the CPU", "fp32 or bf16, or a GPU");
   }
 }
 
@@ -26,16 +34,16 @@ void Precision::apply(bool deterministic) const {
 }
 
 Precision::Scope::Scope(const Precision& precision) : precision_(precision) {
-  if (!precision_.bf16_) return;
+  if (precision_.type_ == torch::kFloat32) return;
   before_ = at::autocast::is_autocast_enabled(precision_.device_);
-  at::autocast::set_autocast_dtype(precision_.device_, torch::kBFloat16);
+  at::autocast::set_autocast_dtype(precision_.device_, precision_.type_);
   at::autocast::set_autocast_enabled(precision_.device_, true);
 }
 
 Precision::Scope::~Scope() {
-  if (!precision_.bf16_) return;
+  if (precision_.type_ == torch::kFloat32) return;
   at::autocast::set_autocast_enabled(precision_.device_, before_);
-  at::autocast::clear_cache();  // holds bfloat16 copies of weights that the update makes stale
+  at::autocast::clear_cache();  // holds copies in that type of weights that the update makes stale
 }
 
 }  // namespace cifar

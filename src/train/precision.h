@@ -1,5 +1,6 @@
-// The precision of a forward pass: fp32, tf32 (GPU: fp32 tensors, TF32 products) or bf16 (autocast:
-// convolutions and linear layers in bfloat16, weights and sums in fp32).
+// The precision of a forward and backward pass: fp32, tf32 (GPU: fp32 tensors, TF32 products), bf16
+// or fp16 (GPU). The last two are autocast: convolutions and linear layers in that type; weights,
+// batch-norm's statistics, losses and gradients of weights in fp32.
 #pragma once
 
 #include <torch/types.h>
@@ -10,12 +11,16 @@ namespace cifar {
 
 class Precision {
  public:
-  // Error(kUsage) for tf32 without a GPU.
+  // Error(kUsage) for tf32 and fp16 without a GPU.
   Precision(const std::string& name, torch::Device device);
 
   // Sets LibTorch's switches for matrix products and cuDNN, for the whole process. `deterministic`:
   // kernels that give the same bits each time, on GPUs of one kind.
   void apply(bool deterministic) const;
+
+  // What the loss's gradient is multiplied by before backward, and weights' gradients are divided
+  // by: a power of two that keeps the gradients of images in fp16's range; 1 for all others.
+  double loss_scale() const { return type_ == torch::kHalf ? 1024 : 1; }
 
   // In its scope, forward passes run under autocast where the precision asks for it.
   class Scope {
@@ -32,7 +37,8 @@ class Precision {
 
  private:
   torch::DeviceType device_;
-  bool tf32_, bf16_;
+  bool tf32_;
+  torch::ScalarType type_;  // of convolutions and linear layers
 };
 
 }  // namespace cifar

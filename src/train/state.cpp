@@ -6,16 +6,33 @@ namespace cifar {
 
 std::shared_ptr<Network> make_network(const Config& config) {
   const Shape image{kChannels, kImageSize, kImageSize};
-  const bool kernels = config.train.kernels == "auto" && config.train.precision != "bf16";
+  const std::string& precision = config.train.precision;
+  const bool kernels =
+      config.train.kernels == "auto" && (precision == "fp32" || precision == "tf32");
   return std::make_shared<Network>(config.model.layers, image, kClasses,
                                    static_cast<uint64_t>(config.train.seed),
                                    kernels ? Kernels::kAuto : Kernels::kLibTorch);
 }
 
-TrainState::TrainState(const Config& config, torch::Device device)
+TrainState::TrainState(const Config& config, torch::Device device, Communicator* comm)
     : network(make_network(config)),
-      flat(*network, device, groups_of(config, *network)),
+      flat(*network, device, groups_of(config, *network), comm),
       groups(make_optimizer_groups(config, *network, flat)) {}
+
+void TrainState::begin_anew(const Config& config) {
+  torch::NoGradGuard no_grad;
+  const auto fresh = make_network(config);
+  const auto copy = [](const auto& from, const auto& to) {
+    for (const auto& item : from) to[item.key()].copy_(item.value());
+  };
+  copy(fresh->named_parameters(), network->named_parameters());
+  copy(fresh->named_buffers(), network->named_buffers());
+  for (const OptimizerGroup& group : groups) {
+    for (const auto& [name, tensor] : group.optimizer->state()) tensor.zero_();
+  }
+  set_updates(0);
+  position = {};
+}
 
 void TrainState::set_updates(int64_t updates) {
   for (OptimizerGroup& group : groups) group.optimizer->set_steps(updates);

@@ -25,12 +25,17 @@ struct Position {
 };
 
 struct TrainState {
-  TrainState(const Config& config, torch::Device device);
+  // `comm`, where it is to choose the memory of the gradients, must outlive the state.
+  TrainState(const Config& config, torch::Device device, Communicator* comm = nullptr);
 
   std::shared_ptr<Network> network;
   FlatState flat;
   std::vector<OptimizerGroup> groups;
   Position position;
+
+  // The state of a run that begins, with the weights that config's seed draws, in the memory of
+  // the one before. The recipe's network and optimizers must be the same.
+  void begin_anew(const Config& config);
 
   // Updates so far, the same of every group.
   int64_t updates() const { return groups.front().optimizer->steps(); }

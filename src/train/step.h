@@ -1,6 +1,8 @@
 // One optimizer update over a global batch, as one rank takes part in it: its shards' forward and
 // backward, the reduction, the update. After run(), state.flat.metrics() holds the global step's
-// mean loss and right answers on every rank, and nothing has waited for the device.
+// mean loss and right answers on every rank, the meter has them too, and nothing has waited for the
+// device. On a GPU a step is captured as a CUDA graph and replayed (train/replay.h), collectives
+// included where the communicator's can be.
 #pragma once
 
 #include <memory>
@@ -10,42 +12,52 @@
 #include "comm/communicator.h"
 #include "data/batches.h"
 #include "parallel/reducer.h"
+#include "train/loss.h"
+#include "train/meter.h"
 #include "train/phase_timer.h"
 #include "train/precision.h"
+#include "train/replay.h"
 #include "train/state.h"
+#include "train/step_table.h"
 
 namespace cifar {
 
-struct StepPlan {
-  Range samples;  // of the epoch's order: the global batch
-  int64_t epoch;
-  std::vector<double> learning_rates;  // of each optimizer group
-  bool stop_requested;                 // by this rank; the sum over ranks is in metrics()[2]
-  bool checkpoint_wanted;              // likewise, metrics()[3]
-};
-
 class TrainStep {
  public:
+  // At most `longest_plan` steps are planned at a time. With `graphs` false a GPU's steps are
+  // launched one by one, to the same results.
   TrainStep(const TrainConfig& config, TrainState& state, Batches& batches, Communicator& comm,
-            PhaseTimer& timer);
+            PhaseTimer& timer, Meter& meter, int64_t longest_plan, bool graphs);
 
-  void run(const StepPlan& plan);
+  // The steps that come next, in place of those planned before.
+  void plan(std::vector<StepPlan> plans);
+  // The next of them. `wishes`: this rank's; the meter sums them over the ranks.
+  void run(const Wishes& wishes);
 
  private:
-  void compute_shard(const Range& shard, const StepPlan& plan, bool last);
+  void tell(const Wishes& wishes);
+  void work(int64_t samples);
+  void compute_shard(const Range& shard, int64_t samples, bool last);
+  void update();
 
   TrainState& state_;
   Batches& batches_;
   Communicator& comm_;
   PhaseTimer& timer_;
+  Meter& meter_;
   Precision precision_;
-  uint64_t seed_;
   int64_t shards_;
   double label_smoothing_;
-  bool sums_losses_;  // the gradient is that of the sum of the losses, not of their mean
+  bool sums_losses_;
   std::unique_ptr<Reducer> reducer_;
+  StepTable table_;
+  Replay replay_;
+  std::vector<StepPlan> plans_;
+  size_t next_ = 0;
   uint64_t updates_ = 0;          // the step's number here: its passes see the same weights
   torch::Tensor buffers_before_;  // batch-norm's running statistics; may be empty
+  Wishes told_;
+  torch::Tensor wishes_;  // float32 [2], what told_ says, on the device
 };
 
 }  // namespace cifar

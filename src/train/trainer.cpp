@@ -6,7 +6,7 @@
 
 #include "config/load.h"
 #include "data/sampler.h"
-#include "optim/schedule.h"
+#include "train/whitening.h"
 
 namespace cifar {
 namespace {
@@ -35,9 +35,7 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
       log_(log),
       split_(split_train(dataset.train.size(), config.data.validation_size,
                          static_cast<uint64_t>(config.data.split_seed))),
-      steps_per_epoch_(steps_per_epoch(static_cast<int64_t>(split_.train.size()),
-                                       config.train.batch_size, config.train.drop_last)),
-      total_steps_(steps_per_epoch_ * config.train.epochs),
+      plan_(config, static_cast<int64_t>(split_.train.size()), state.groups),
       test_samples_(dataset.test.size()),
       precision_(config.train.precision, state.flat.parameters().device()),
       train_set_(std::make_shared<ResidentSet>(dataset.train, state.flat.parameters().device())),
@@ -47,18 +45,23 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
       test_batches_(std::make_shared<ResidentSet>(dataset.test, state.flat.parameters().device()),
                     config.augmentation, false, 0),
       timer_(state.flat.parameters().device()),
-      step_(config.train, state, train_batches_, comm, timer_),
+      profiler_(comm.rank() == 0 ? config.run.profile : 0, state.flat.parameters().device()),
       meter_(state.flat),
-      progress_(total_steps_, comm.rank() == 0 && on_terminal()) {
+      step_(config.train, state, train_batches_, comm, timer_, meter_, plan_.steps_per_epoch(),
+            config.run.cuda_graphs),
+      progress_(plan_.total_steps(), comm.rank() == 0 && on_terminal()) {
   precision_.apply(config.train.reduction == "ordered");
-  learning_rates(0);
   val_batches_.set_order(split_.val, 0);
   test_batches_.set_order(all_samples(test_samples_), 0);
 #if CIFAR_FAULTS
   faults_.emplace(config.run.fault, static_cast<uint64_t>(config.train.seed),
-                  config.run.max_steps > 0 ? config.run.max_steps : total_steps_, comm.rank(),
-                  comm.size());
+                  config.run.max_steps > 0 ? config.run.max_steps : plan_.total_steps(),
+                  comm.rank(), comm.size());
 #endif
+}
+
+void Trainer::initialise_from_data() {
+  whiten(*state_.network, train_set_, split_.train, config_.augmentation);
 }
 
 ExitCode Trainer::run(const RunDirectory* directory) {
@@ -89,12 +92,13 @@ Trainer::Outcome Trainer::train_epoch() {
   Position& at = state_.position;
   train_batches_.set_order(
       epoch_order(split_.train, static_cast<uint64_t>(config_.train.seed), at.epoch), at.epoch);
+  step_.plan(plan_.rest_of_epoch(at));
   epoch_samples_ = 0;
   epoch_start_ = Clock::now();
-  while (at.step_in_epoch < steps_per_epoch_) {
+  while (at.step_in_epoch < plan_.steps_per_epoch()) {
     const Wishes wishes = run_step();
     if (wishes.stop) return Outcome::kStopped;
-    if (at.step_in_epoch == steps_per_epoch_) break;
+    if (at.step_in_epoch == plan_.steps_per_epoch()) break;
     if (limit_reached()) return Outcome::kLimitReached;
     if (wishes.checkpoint || checkpoint_due()) {
       write_checkpoint();
@@ -103,16 +107,6 @@ Trainer::Outcome Trainer::train_epoch() {
     }
   }
   return Outcome::kEpochDone;
-}
-
-// Of each optimizer at this step, from 0.
-std::vector<double> Trainer::learning_rates(int64_t step) const {
-  std::vector<double> rates;
-  for (const OptimizerGroup& group : state_.groups) {
-    rates.push_back(learning_rate_of(group.config, config_.schedule, config_.train.batch_size, step,
-                                     total_steps_, steps_per_epoch_));
-  }
-  return rates;
 }
 
 // By this run, or already by the one that it goes on from.
@@ -130,25 +124,32 @@ bool Trainer::checkpoint_due() const {
 bool Trainer::read_due() const {
   const Position& at = state_.position;
   return state_.flat.parameters().is_cpu() || at.step % kDeviceReadInterval == 0 ||
-         at.step_in_epoch == steps_per_epoch_ || limit_reached() || checkpoint_due();
+         at.step_in_epoch == plan_.steps_per_epoch() || limit_reached() || checkpoint_due();
+}
+
+void Trainer::log_profile() {
+  const std::string file = directory_ ? directory_->path() + "/trace.json" : "";
+  const std::string table = profiler_.step_ended(file);
+  if (table.empty()) return;
+  progress_.clear();
+  log_.line(fmt::format("{} steps of rank 0; {}\n{}", config_.run.profile, file, table));
 }
 
 // What the ranks wish to do after the step: all see it at the same step.
 Wishes Trainer::run_step() {
   Position& at = state_.position;
-  const auto samples = static_cast<int64_t>(split_.train.size());
-  const Range range = step_range(at.step_in_epoch, config_.train.batch_size, samples);
+  const Range range = plan_.samples_of_step(at.step_in_epoch);
   comm_.set_step(at.step + 1);
 #if CIFAR_FAULTS
   faults_->before_step(at.step + 1, state_.flat);
 #endif
-  step_.run(
-      {range, at.epoch, learning_rates(at.step), signals_.stop_requested(), checkpoint_time()});
+  profiler_.step_begins();
+  step_.run({signals_.stop_requested(), checkpoint_time()});
+  log_profile();
   ++at.step;
   ++at.step_in_epoch;
   at.samples += range.count;
   epoch_samples_ += range.count;
-  meter_.add(at.step, range.count);
   if (!read_due()) return {};
   const Wishes wishes = read_meter();
   tell_checkpoint(/*wait=*/false);
@@ -194,7 +195,7 @@ EpochRecord Trainer::trained_part() {
   epoch.epochs = config_.train.epochs;
   epoch.position = state_.position;
   epoch.timed_samples = epoch_samples_;
-  epoch.learning_rate = learning_rates(state_.position.step - 1).front();
+  epoch.learning_rate = plan_.learning_rates(state_.position.step - 1).front();
   epoch.checkpoint_seconds = std::exchange(checkpoint_seconds_, 0);
   return epoch;
 }

@@ -20,8 +20,10 @@
 #include "train/faults.h"
 #include "train/meter.h"
 #include "train/phase_timer.h"
+#include "train/profiler.h"
 #include "train/progress.h"
 #include "train/run_directory.h"
+#include "train/run_plan.h"
 #include "train/state.h"
 #include "train/step.h"
 
@@ -34,12 +36,21 @@ class Trainer {
   Trainer(const Config& config, const Dataset& dataset, TrainState& state, Communicator& comm,
           const Signals& signals, const Log& log);
 
+  // What the recipe's network takes from the images before a run begins: the weight of a whitening
+  // layer. On one rank, before the state is broadcast.
+  void initialise_from_data();
+
   // From state.position to the end; kDone, or kStopped when a rank was asked to stop. `directory`
   // is null on all ranks but 0, and must outlive the trainer, which may still be writing into it.
   ExitCode run(const RunDirectory* directory);
 
-  // What the network said of the test split, once run() has come to its end; else empty.
+  // Asks the network about the test split; run() does at its end.
+  void test();
+
+  // What it said; empty before.
   const std::vector<Prediction>& test_predictions() const { return test_predictions_; }
+
+  const RunPlan& plan() const { return plan_; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -48,15 +59,14 @@ class Trainer {
   ExitCode train_epochs();
   Outcome train_epoch();
   Wishes run_step();
+  void log_profile();
   bool limit_reached() const;
-  std::vector<double> learning_rates(int64_t step) const;
   bool checkpoint_due() const;
   bool read_due() const;
   void finish_epoch();
   void break_off_epoch();
   EpochRecord trained_part();
   void report(const EpochRecord& epoch);
-  void test();
   bool checkpoint_time() const;
   void check_replicas_when_due();
   void write_checkpoint();
@@ -73,14 +83,16 @@ class Trainer {
   const Log& log_;
 
   Split split_;
-  int64_t steps_per_epoch_, total_steps_, test_samples_;
+  RunPlan plan_;
+  int64_t test_samples_;
   Precision precision_;
   std::shared_ptr<const ResidentSet> train_set_;
   Batches train_batches_, val_batches_, test_batches_;
   PhaseTimer timer_;
-  TrainStep step_;
+  Profiler profiler_;
   std::optional<Faults> faults_;  // in test builds
   Meter meter_;
+  TrainStep step_;
   Progress progress_;
   Clock::time_point epoch_start_;
   Clock::time_point last_checkpoint_;

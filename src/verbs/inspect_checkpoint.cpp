@@ -26,12 +26,6 @@ std::vector<NamedTensor> tensors_of(const Network& network) {
   return tensors;
 }
 
-int64_t parameters_of(const Network& network) {
-  int64_t count = 0;
-  for (const auto& parameter : network.parameters()) count += parameter.numel();
-  return count;
-}
-
 struct Hashes {
   std::string file, weights;
 };
@@ -46,7 +40,7 @@ Json json_of(const Trained& trained, const Hashes& hashes) {
     json["optimizer"] = trained.checkpoint->optimizer;
     json["recipe"] = trained.checkpoint->recipe;
   }
-  json["parameters"] = parameters_of(*trained.network);
+  json["parameters"] = trained.network->parameter_count();
   for (const auto& [name, tensor] : tensors_of(*trained.network)) {
     json["tensors"].push_back({{"name", name}, {"shape", tensor.sizes().vec()}});
   }
@@ -72,7 +66,7 @@ void print_tensors(const Network& network, const Log& log) {
     log.line(fmt::format("{:<20}{:<20}{:>12}", name, c10::str(tensor.sizes()),
                          fmt::group_digits(tensor.numel())));
   }
-  log.line(fmt::format("{} parameters", fmt::group_digits(parameters_of(network))));
+  log.line(fmt::format("{} parameters", fmt::group_digits(network.parameter_count())));
 }
 
 }  // namespace

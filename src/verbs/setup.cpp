@@ -6,6 +6,7 @@
 
 #include "data/split.h"
 #include "data/synthetic.h"
+#include "train/run_facts.h"
 
 namespace cifar {
 
@@ -35,6 +36,18 @@ Samples open_split(const DataConfig& config, const std::string& split) {
                 "data.validation_size above 0, or another split");
   }
   return samples;
+}
+
+void resolve_ranks(TrainConfig& train, int world_size, int64_t shards) {
+  if (train.shards == 0) train.shards = shards;
+  if (train.batch_size_per_rank == 0) return;
+  train.batch_size = train.batch_size_per_rank * world_size;
+  train.batch_size_per_rank = 0;
+}
+
+std::string hardware_of(const DeviceChoice& device) {
+  const std::string text = device.device.is_cuda() ? describe_devices() : cpu_name();
+  return text.substr(0, text.find('\n'));
 }
 
 std::string json_text(const nlohmann::ordered_json& json) {

@@ -30,6 +30,12 @@ Samples open_split(const DataConfig& config, const std::string& split);
 // On one line. What is not UTF-8, as file names may be, is replaced.
 std::string json_text(const nlohmann::ordered_json& json);
 
+// What is said by the rank becomes what everything else goes by: the global batch and its shards.
+void resolve_ranks(TrainConfig& train, int world_size, int64_t shards);
+
+// "AMD EPYC 9V74 80-Core Processor", or the GPU's name.
+std::string hardware_of(const DeviceChoice& device);
+
 // How many threads LibTorch uses in this rank from now on: as configured, or the rank's cores; one
 // beside a GPU.
 int64_t set_threads(const TrainConfig& config, const DeviceChoice& device, const World& world);

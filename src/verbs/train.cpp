@@ -33,14 +33,6 @@ std::string directory_of(const std::string& checkpoint) {
       .string();
 }
 
-// What is said by the rank becomes what everything else goes by: the global batch and its shards.
-void resolve_ranks(TrainConfig& train, int world_size, int64_t shards) {
-  if (train.shards == 0) train.shards = shards;
-  if (train.batch_size_per_rank == 0) return;
-  train.batch_size = train.batch_size_per_rank * world_size;
-  train.batch_size_per_rank = 0;
-}
-
 // In the middle of an epoch the rest of it must be what it would have been.
 void refuse_another_epoch(const Config& before, const Config& now, const FoundCheckpoint& found) {
   if (found.checkpoint.position.step_in_epoch == 0) return;
@@ -105,8 +97,7 @@ RunFacts facts_of(const Config& config, const Dataset& dataset, const DeviceChoi
   RunFacts facts;
   facts.recipe = config.recipe;
   facts.host = world.host();
-  facts.hardware = device.device.is_cuda() ? describe_devices() : cpu_name();
-  facts.hardware = facts.hardware.substr(0, facts.hardware.find('\n'));
+  facts.hardware = hardware_of(device);
   facts.device = device.device.is_cuda() ? "cuda" : "cpu";
   facts.ranks = world.size();
   facts.threads = config.train.threads;
@@ -150,18 +141,19 @@ ExitCode train(const Invocation& invocation) {
   config.train.threads = set_threads(config.train, device, world);  // a resume keeps the number
   const Dataset dataset = open_dataset(config.data);
   const auto comm = make_communicator(device.comm, world, config.run.timeout);
-  TrainState state(config, device.device);
+  TrainState state(config, device.device, comm.get());
   if (found) {
     restore(found->checkpoint, found->file, state);
   } else if (world.rank() == 0 && !config.train.init_from.empty()) {
     const std::string& file = config.train.init_from;
     restore_weights(weights_of(read_file(file, ExitCode::kCheckpoint), file), file, *state.network);
   }
-  broadcast(state, *comm);
 
   // Outlives the trainer, which on an error may still be writing a checkpoint into it.
   std::unique_ptr<RunDirectory> directory;
   Trainer trainer(config, dataset, state, *comm, invocation.signals, log);
+  if (!found && world.rank() == 0 && config.train.init_from.empty()) trainer.initialise_from_data();
+  broadcast(state, *comm);
   announce(config, state, dataset, device, *comm, log);
   directory = open_directory(config, *comm, found, log);
   if (directory) directory->write_facts(facts_of(config, dataset, device, world));

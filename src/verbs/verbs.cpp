@@ -18,6 +18,7 @@ ExitCode run_verb(const Invocation& invocation) {
   if (verb == "report") return report(invocation);
   if (verb == "predict") return predict(invocation);
   if (verb == "inspect") return inspect(invocation);
+  if (verb == "repeat") return repeat(invocation);
   if (verb == "doctor") return doctor(invocation);
   return train(invocation);
 }

@@ -24,6 +24,7 @@ ExitCode evaluate(const Invocation& invocation);
 ExitCode report(const Invocation& invocation);
 ExitCode predict(const Invocation& invocation);
 ExitCode inspect(const Invocation& invocation);
+ExitCode repeat(const Invocation& invocation);
 ExitCode doctor(const Invocation& invocation);
 
 // Calls the verb that the command line names.

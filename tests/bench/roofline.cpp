@@ -106,9 +106,7 @@ class Roofline {
         std::max<int64_t>(1, config.train.batch_size / std::max<int64_t>(1, config.train.shards));
     for (const Network::Step& step : state_.network->steps()) {
       LayerTime time;
-      for (const auto& layer : step.layers) {
-        time.multiply_adds += static_cast<double>(layer->multiply_adds());
-      }
+      time.multiply_adds = static_cast<double>(step.multiply_adds());
       time.text = step.text;
       time.first = layers_.empty();
       layers_.push_back(time);

@@ -144,6 +144,11 @@ def test_recipe(tmp_path, recipe, place, found, expected):
      "momentum above 0"),
     (["--schedule", "one-cycle", "--warmup-epochs", 1], "schedule.warmup_epochs: 1", "0"),
     (["--precision", "tf32", "--device", "cpu"], "--precision: tf32 on the CPU", "fp32"),
+    (["--drop-last", "--batch-size", 45001], "train.batch_size: 45001 with drop_last",
+     "at most the 45000 images"),
+    (["--padding-mode", "reflect", "--crop-padding", 32, "--device", "cpu"],
+     "augmentation.crop_padding: 32 with padding_mode reflect", "fewer than the image's 32 pixels"),
+    (["--flip"], "--flip: no value", "none, random or alternating"),
 ])
 def test_flags(tmp_path, arguments, found, expected):
     result = run("--data", "synthetic", "--run-dir", tmp_path / "run", *arguments)

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 import reference
-from cifar_ddp import (BIG_BATCH, CIFAR10_DIR, checkpoint_path, load, metrics, needs_cifar10, run,
-                       train)
+from cifar_ddp import (BIG_BATCH, CIFAR10_DIR, assert_error, checkpoint_path, load, metrics,
+                       needs_cifar10, run, train)
 
 pytestmark = needs_cifar10
 LAYERS = "conv 8 kernel 4 stride 4, batch-norm, relu, dropout 0.4, pool average 2, flatten, " \
@@ -120,3 +120,84 @@ def test_evaluate_takes_the_newest_checkpoint_of_a_run(runs):
     result = run("evaluate", "--checkpoint", runs / "sharded", "--device", "cpu", "--threads", 1)
     assert result.code == 0, result.err
     assert f"{checkpoint_path(runs / 'sharded', 10)}: step 10" in result.lines
+
+
+def views_of(images):
+    """Weights and images of --tta shift, by PyTorch's operators."""
+    padded = nn.functional.pad(images, (1, 1, 1, 1), mode="reflect")
+    weights = [(0.5, images), (0.25, padded[..., 0:32, 0:32]), (0.25, padded[..., 2:34, 2:34])]
+    return [(weight / 2, view) for weight, plain in weights for view in (plain, plain.flip(3))]
+
+
+@pytest.fixture(scope="module")
+def logits(runs):
+    """Of the test images: plain, and averaged over the views of --tta mirror and shift."""
+    model = network()
+    model.load_state_dict(load(runs / "sharded", 10)["model"])
+    model.eval()
+    images, labels = reference.load(CIFAR10_DIR, ["test_batch.bin"])
+    images = reference.to_input(images)
+    with torch.no_grad():
+        plain = model(images)
+        return {"none": plain, "mirror": (plain + model(images.flip(3))) / 2, "labels": labels,
+                "shift": sum(weight * model(view) for weight, view in views_of(images))}
+
+
+@pytest.mark.parametrize("views, share, ranks", [("mirror", 1, 1), ("shift", 1, 2), ("shift", 0.2, 3)])
+def test_evaluate_with_test_time_augmentation(runs, logits, views, share, ranks):
+    result = run("evaluate", "--checkpoint", runs / "sharded", "--json", "--device", "cpu",
+                 "--threads", 1, "--tta", views, "--tta-uncertain", share, ranks=ranks)
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert (found["tta"], found["tta_uncertain"]) == (views, share)
+    least = logits["none"].double().softmax(1).amax(1).argsort()[:int(share * 10000)]
+    expected = logits["none"].clone()
+    expected[least] = logits[views][least]
+    loss, plain = (nn.functional.cross_entropy(each.double(), logits["labels"]).item()
+                   for each in (expected, logits["none"]))
+    assert found["loss"] == pytest.approx(loss, rel=2e-6)
+    assert abs(found["loss"] - plain) > 10 * abs(found["loss"] - loss)
+    assert abs(found["correct"] - (expected.argmax(1) == logits["labels"]).sum().item()) <= 2
+
+
+FAST = ["--layers", LAYERS, *BIG_BATCH, "--epochs", 1, "--validation-size", 0]
+
+
+@pytest.fixture(scope="module")
+def all_images(tmp_path_factory):
+    """Every training image trains, the last short batch but one; two ranks."""
+    path = tmp_path_factory.mktemp("all") / "run"
+    result = train(path, *FAST, "--drop-last", "--flip", "alternating", "--crop-padding", 2,
+                   "--padding-mode", "reflect", "--cutout", 8, "--brightness", 0.14, "--contrast",
+                   0.13, "--label-smoothing", 0.2, "--tta", "mirror", ranks=2)
+    return path, result
+
+
+def test_a_run_without_validation(all_images):
+    path, result = all_images
+    epoch, test = metrics(path)
+    assert (epoch["step"], epoch["val_loss"], epoch["val_accuracy"]) == (11, None, None)
+    assert (test["tta"], test["tta_uncertain"]) == ("mirror", 1)
+    assert not any(" val " in line for line in result.lines)
+    line = next(line for line in result.lines if line.startswith("test loss"))
+    assert line.endswith("of 10000 images) with tta mirror")
+    page = (path / "report.html").read_text()
+    assert "the network at the end with tta mirror" in page
+    assert "validation" not in (path / "report-loss.svg").read_text()
+
+
+def test_what_follows_a_run_without_validation(all_images, tmp_path):
+    path, trained = all_images
+    result = run("evaluate", "--checkpoint", path, "--device", "cpu", "--threads", 1)
+    assert result.lines[-1] in trained.lines
+    result = run("report", path, "--output", tmp_path / "page.html", "--device", "cpu")
+    assert result.code == 0, result.err
+    assert "with tta mirror" in (tmp_path / "page.html").read_text()
+    train(path.parent / "other", *FAST, "--seed", 43)
+    assert run("report", path.parent).code == 0
+    assert not (path.parent / "report-val-loss.svg").exists()
+    assert (path.parent / "report-train-loss.svg").exists()
+    result = run("inspect", "--data", "synthetic", "--validation-size", 0)
+    assert result.lines[-1].split() == ["sum", "50,000", "0", "10,000", "60,000"]
+    result = run("evaluate", "--checkpoint", path, "--split", "val", "--device", "cpu")
+    assert_error(result, 2, "--split val: the recipe holds out no images", "another split")

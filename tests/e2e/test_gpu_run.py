@@ -16,6 +16,11 @@ PROGRAM = """
       --version) echo "cifar-ddp 0 (LibTorch 2.11.0, CUDA 13.0)" && exit ;;
       doctor) echo ready && exit ;;
     esac
+    if [[ $1 == repeat ]]; then
+      echo "run 1/1"
+      echo "$(basename "$3" .toml): 94.01 % right ($*)"
+      echo "results.json" && exit
+    fi
     while (($#)); do [[ $1 != --run-dir ]] || folder=$2; shift; done
     mkdir -p "$folder"
     for epoch in 1 2 3; do
@@ -47,6 +52,7 @@ def machine(tmp_path):
     (tree / "tests" / "gpu").mkdir(parents=True)
     shutil.copy(RUN, tree / "tests" / "gpu" / "run")
     write_script(tree / "launch" / "setup", "true")
+    shutil.copy(RUN.parents[2] / "launch" / "repeat", tree / "launch" / "repeat")
     write_script(tree / "build" / "cifar-ddp", PROGRAM)
     for program in ("gpu_tests", "unit_tests", "mpi_tests"):
         write_script(tree / "build" / program, TESTS)
@@ -79,12 +85,13 @@ def test_the_table_has_the_card_the_checks_and_the_rates(machine):
     assert table.count("| Kernel.Sums | OK, 12 ms |") == 3
     assert table.count("| Step.Runs/cuda | SKIPPED, 3 ms |") == 3
     assert [line for line in table if "54323" in line] == [
-        "| fp32 | 54323 |", "| tf32 | 54323 |", "| bf16 | 54323 |"]
-    assert "| test accuracy | 0.7125 |" in table
-    assert "| weights | weights 0123 |" in table
+        f"| {precision} | 54323.75 | 54323.75 |" for precision in ("fp32", "tf32", "bf16", "fp16")]
+    claims = [line for line in table if "94.01" in line]
+    assert [line.split(":")[0] for line in claims] == ["| article", "| article", "| 94", "| 94"]
+    assert "--precision fp16 --runs 20" in claims[2]
 
 
-def test_without_data_the_twenty_epochs_are_left_out(machine, tmp_path):
+def test_without_data_nothing_is_claimed(machine, tmp_path):
     done = machine("--output", str(tmp_path / "a" / "b.md"), CIFAR10_DIR="")
     assert done.returncode == 0, done.stderr
     assert "CIFAR10_DIR is not set" in (tmp_path / "a" / "b.md").read_text()
@@ -96,7 +103,7 @@ def test_a_failed_check_is_in_the_table_and_in_the_exit_code(machine):
     assert done.returncode == 1
     table = (machine.tree / "build" / "gpu-results.md").read_text()
     assert "| Kernel.Sums/cuda | FAILED, 12 ms |" in table
-    assert "| fp32 | 54323 |" in table
+    assert "| fp32 | 54323.75 | 54323.75 |" in table
 
 
 def test_a_build_without_cuda_is_an_error_beside_a_gpu(machine):

@@ -7,6 +7,10 @@
 #include <torch/cuda.h>
 #include <torch/types.h>
 
+#if CIFAR_HAS_CUDA
+#include <c10/cuda/CUDAStream.h>
+#endif
+
 #include "comm/communicator.h"
 #include "comm/world.h"
 
@@ -17,6 +21,9 @@ class GpuTest : public testing::Test {
   void SetUp() override {
     if (!CIFAR_HAS_CUDA) GTEST_SKIP() << "a CPU-only build";
     if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU here";
+#if CIFAR_HAS_CUDA
+    c10::cuda::setCurrentCUDAStream(c10::cuda::getStreamFromPool());  // the default has no capture
+#endif
     at::globalContext().setAllowTF32CuDNN(false);
     at::globalContext().setAllowTF32CuBLAS(false);
     at::globalContext().setBenchmarkCuDNN(false);

@@ -99,9 +99,14 @@ TEST_F(GpuTest, DropoutMasksAreTheCpusBits) {
   for (const int64_t elements : {1, 10, 2048, 32 * 32 * 32}) {
     const auto expected = torch::empty({4, elements});
     const auto found = torch::empty({4, elements}, gpu_);
-    const DropoutKey key{uint64_t{42} << 32 | 7, 3 * 256 + 7, 0.3f};
-    fill_dropout_mask(key, samples, expected);
-    fill_dropout_mask(key, samples.to(gpu_), found);
+    const DropoutLayer layer{7, 0.3f};
+    const StepValues now{.epoch = 3, .seed = uint64_t{42} << 32 | 7};
+    const auto on_gpu =
+        torch::from_blob(const_cast<StepValues*>(&now), {int64_t{sizeof(now)}}, torch::kUInt8)
+            .to(gpu_);
+    fill_dropout_mask(layer, &now, samples, expected);
+    fill_dropout_mask(layer, static_cast<const StepValues*>(on_gpu.const_data_ptr()),
+                      samples.to(gpu_), found);
     EXPECT_TRUE(torch::equal(found.cpu(), expected)) << elements;
   }
 }

@@ -141,6 +141,8 @@ learning_rate = 1            # an integer will do for a number
 TEST_F(Load, ReadsTheFlipOfEarlierRecipes) {
   EXPECT_EQ(with_recipe("[augmentation]\nflip = true").augmentation.flip, "random");
   EXPECT_EQ(with_recipe("[augmentation]\nflip = false").augmentation.flip, "none");
+  const BaseRecipe of_checkpoint = {"[augmentation]\nflip = true\n", "step-00000704.pt"};
+  EXPECT_EQ(parse_command_line(0, nullptr, of_checkpoint).config.augmentation.flip, "random");
 }
 
 TEST_F(Load, TheLastOfTwoFlagsCounts) {

@@ -8,6 +8,7 @@
 #include "kernels_reference.h"
 #include "model/conv_block.h"
 #include "model/network.h"
+#include "trainable.h"
 
 namespace cifar {
 namespace {
@@ -132,7 +133,7 @@ TEST(ConvBlock, ComputesNoGradientThatNobodyAsksFor) {
 }
 
 const Shape kImage{3, 32, 32};
-const Pass kTraining{true, 0, 0, {}};
+const Pass kTraining{true};
 
 std::vector<std::vector<std::string>> networks() {
   return {
@@ -142,6 +143,9 @@ std::vector<std::vector<std::string>> networks() {
       {"conv 8", "relu", "conv 8", "relu", "pool average 2", "flatten", "linear 10"},
       {"conv 8 kernel 5 no-bias", "batch-norm", "relu", "pool max 2", "flatten", "linear 10"},
       {"conv 8 stride 2", "relu", "relu", "pool max all", "flatten", "linear 10"},
+      {"whiten 2", "gelu", "conv 32 no-bias dirac", "pool max 2", "batch-norm no-scale", "gelu",
+       "conv 16", "pool max 2", "residual", "conv 16", "relu", "add", "flatten", "linear 10"},
+      {"whiten 3", "pool max 2", "relu", "flatten", "linear 10 no-bias unit-std", "scale 1/4"},
       {"conv 4 kernel 7", "relu", "pool max 2", "pool max 2", "flatten", "linear 10"},
   };
 }
@@ -157,7 +161,7 @@ TEST(ConvBlock, ANetworkComputesTheSameWithAndWithoutTheKernels) {
       Network network(layers, kImage, 10, 42, kernels);
       outputs.push_back(network.forward(images, kTraining));
       gradients.push_back(
-          torch::autograd::grad({outputs.back().square().sum()}, network.parameters()));
+          torch::autograd::grad({outputs.back().square().sum()}, trainable(network)));
     }
     EXPECT_LT(error(outputs[0], outputs[1].to(torch::kFloat64)), 1e-5);
     for (size_t k = 0; k < gradients[0].size(); ++k) {
@@ -182,6 +186,9 @@ TEST(ConvBlock, IsLeftToLibTorchWhereThatIsFaster) {
   first.in_channels = 3;
   dense.pool_stride = 1;
   for (const ConvBlock& block : {bare, first, dense}) EXPECT_FALSE(kernels_pay(block));
+  ConvBlock pooled_alone = pooled;
+  pooled_alone.relu = false;
+  EXPECT_TRUE(kernels_pay(pooled_alone));
 }
 
 TEST(ConvBlock, OtherTypesGoToLibTorch) {

@@ -13,6 +13,7 @@
 namespace cifar {
 namespace {
 
+const StepValues kNow{.epoch = 3, .seed = 42};
 const Shape kFlat{10, 1, 1, true};  // not a multiple of the four draws of a block
 
 struct Use {
@@ -30,7 +31,8 @@ torch::Tensor mask(const std::vector<int32_t>& indices, const Use& use = {},
   const auto batch = static_cast<int64_t>(indices.size());
   const auto ones = shape.flat ? torch::ones({batch, shape.channels})
                                : torch::ones({batch, shape.channels, shape.height, shape.width});
-  return layer->forward(ones, {true, use.seed, use.epoch, samples(indices)});
+  const StepValues now{.epoch = use.epoch, .seed = use.seed};
+  return layer->forward(ones, {true, &now, samples(indices)});
 }
 
 TEST(Dropout, AMaskIsAFunctionOfTheSampleNotOfItsBatch) {
@@ -81,7 +83,7 @@ TEST(Dropout, DropsWithTheProbabilityAndScalesTheRest) {
 TEST(Dropout, LetsAllThroughWhenNotTrainingOrWithProbabilityZero) {
   const auto input = torch::rand({2, 10});
   EXPECT_TRUE(make_layer("dropout 0.5", 0, kFlat)->forward(input, Pass{}).is_same(input));
-  const Pass training{true, 42, 0, samples({1, 2})};
+  const Pass training{true, &kNow, samples({1, 2})};
   EXPECT_TRUE(make_layer("dropout 0", 0, kFlat)->forward(input, training).is_same(input));
 }
 
@@ -89,11 +91,11 @@ TEST(Dropout, MasksImagesInEitherMemoryOrder) {
   const Shape image{4, 3, 3};
   const auto layer = make_layer("dropout 0.5", 7, image);
   const auto ones = torch::ones({2, 4, 3, 3});
-  const Pass pass{true, 42, 3, samples({5, 6})};
+  const Pass pass{true, &kNow, samples({5, 6})};
   for (const auto order : {torch::MemoryFormat::Contiguous, torch::MemoryFormat::ChannelsLast}) {
     const auto found = layer->forward(ones.contiguous(order), pass);
     const auto alone =
-        layer->forward(ones.narrow(0, 1, 1).contiguous(order), {true, 42, 3, samples({6})});
+        layer->forward(ones.narrow(0, 1, 1).contiguous(order), {true, &kNow, samples({6})});
     EXPECT_TRUE(torch::equal(found[1], alone[0]));
     EXPECT_GT(found.eq(0).sum().item<int64_t>(), 0);
     EXPECT_GT(found.eq(2).sum().item<int64_t>(), 0);
@@ -108,7 +110,7 @@ TEST(Dropout, TheGradientIsTheMask) {
   const auto layer = make_layer("dropout 0.25", 7, kFlat);
   const auto input = torch::rand({3, 10}).set_requires_grad(true);
   const auto weights = torch::rand({3, 10});
-  (layer->forward(input, {true, 42, 3, samples({17, 4, 9})}) * weights).sum().backward();
+  (layer->forward(input, {true, &kNow, samples({17, 4, 9})}) * weights).sum().backward();
   EXPECT_TRUE(torch::equal(input.grad(), mask({17, 4, 9}) * weights));
 }
 

@@ -43,17 +43,26 @@ const Expected kExpected[] = {
     {"conv 8 padding 0 stride 3 kernel 4", kImage, "8x10x10", 8 * 48 + 8, 10 * 10 * 8 * 48},
     {"conv 8 no-bias padding 4", {5, 6, 9}, "8x12x15", 8 * 45, 12 * 15 * 8 * 45},
     {"relu", kImage, "3x32x32", 0, 0},
+    {"conv 8 no-bias dirac", kImage, "8x32x32", 8 * 27, 32 * 32 * 8 * 27},
+    {"whiten 2", kImage, "24x31x31", 24 * 12 + 24, 31 * 31 * 24 * 12},
+    {"whiten 3 epsilon 1 images 7", kImage, "54x30x30", 54 * 27 + 54, 30 * 30 * 54 * 27},
     {"relu", kFlat, "2048", 0, 0},
+    {"gelu", kImage, "3x32x32", 0, 0},
+    {"silu", kFlat, "2048", 0, 0},
+    {"scale 1/256", kFlat, "2048", 0, 0},
+    {"residual", kImage, "3x32x32", 0, 0},
     {"pool max 2", kImage, "3x16x16", 0, 0},
     {"pool average 3 stride 2", kImage, "3x15x15", 0, 0},
     {"pool sum 5", kImage, "3x6x6", 0, 0},
     {"pool max all", kImage, "3x1x1", 0, 0},
     {"batch-norm", kImage, "3x32x32", 6, 0},
+    {"batch-norm no-scale", kImage, "3x32x32", 6, 0},
     {"batch-norm momentum 0.5 epsilon 0.1", kFlat, "2048", 2 * 2048, 0},
     {"dropout 0.25", kFlat, "2048", 0, 0},
     {"flatten", {128, 4, 4}, "2048", 0, 0},
     {"linear 10", kFlat, "10", 2048 * 10 + 10, 2048 * 10},
     {"linear 10 no-bias", kFlat, "10", 2048 * 10, 2048 * 10},
+    {"linear 10 unit-std no-bias", kFlat, "10", 2048 * 10, 2048 * 10},
 };
 
 TEST(Layer, HasTheShapeAndTheSizeOfTheClosedForm) {
@@ -106,7 +115,7 @@ TEST(BatchNorm, NormalisesOverTheBatchAndMovesTheStatistics) {
   const auto expected =
       (input - mean.view({1, 2, 1, 1})) / (variance + 0.5).sqrt().view({1, 2, 1, 1});
 
-  const auto output = layer->forward(input, Pass{true, 0, 0, {}});
+  const auto output = layer->forward(input, Pass{true});
   EXPECT_TRUE(torch::allclose(output.to(torch::kFloat64), expected, 1e-5, 1e-6));
   const auto buffers = layer->named_buffers();
   const auto moved = [](const torch::Tensor& to, double from) { return 0.25 * to + 0.75 * from; };
@@ -127,7 +136,7 @@ TEST(BatchNorm, RefusesOneValueAChannel) {
   const auto layer = make_layer("batch-norm", 0, {2, 1, 1});
   EXPECT_THAT(refusal(ExitCode::kUsage,
                       [&] {
-                        layer->forward(torch::rand({1, 2, 1, 1}), Pass{true, 0, 0, {}});
+                        layer->forward(torch::rand({1, 2, 1, 1}), Pass{true});
                       }),
               HasSubstr("batch-norm: one value a channel"));
   layer->forward(torch::rand({1, 2, 1, 1}), Pass{});
@@ -141,7 +150,9 @@ struct Refused {
 
 const Refused kRefused[] = {
     {"", kImage, "expected a layer"},
-    {"konv 32", kImage, "one of conv, relu, pool, dropout, flatten, linear, batch-norm"},
+    {"konv 32", kImage,
+     "one of conv, whiten, relu, gelu, silu, scale, pool, dropout, flatten, linear, batch-norm, "
+     "residual, add"},
     {"conv", kImage, "the number of output channels"},
     {"conv x", kImage, "\"x\""},
     {"conv 8x", kImage, "\"8x\""},
@@ -161,7 +172,21 @@ const Refused kRefused[] = {
     {"conv 8", kFlat, "a flat input of 2048; expected an image"},
     {"conv 8 kernel 5 padding 0", {64, 4, 4}, "a window of 5x5 on an input of 64x4x4"},
     {"conv 8 kernel 5 padding 0", {64, 4, 8}, "a window of 5x5 on an input of 64x4x8"},
+    {"conv 8 dirac dirac", kImage, "\"dirac\"; expected the end of the layer"},
+    {"conv dirac", kImage, "\"dirac\"; expected the number of output channels"},
+    {"whiten 2", kImage, "behind other layers; expected to be the first, which sees the images"},
     {"relu 6", kImage, "\"6\""},
+    {"gelu tanh", kImage, "\"tanh\"; expected the end of the layer"},
+    {"silu 1", kImage, "\"1\"; expected the end of the layer"},
+    {"scale", kImage, "nothing after the name; expected the factor"},
+    {"scale x", kImage, "\"x\"; expected the factor, a number"},
+    {"scale 1/", kImage, "\"\"; expected the factor, a number"},
+    {"scale /2", kImage, "\"\"; expected the factor, a number"},
+    {"scale 1/2/3", kImage, "\"2/3\"; expected the factor, a number"},
+    {"scale 1/0", kImage, "\"1/0\"; expected the factor, a finite number"},
+    {"scale 0/0", kImage, "\"0/0\"; expected the factor, a finite number"},
+    {"scale inf", kImage, "\"inf\"; expected the factor, a number"},
+    {"scale 1 2", kImage, "\"2\"; expected the end of the layer"},
     {"pool", kImage, "max, average or sum"},
     {"pool mean 2", kImage, "\"mean\"; expected max, average or sum"},
     {"pool max", kImage, "the size of the window, or all"},
@@ -178,6 +203,7 @@ const Refused kRefused[] = {
     {"batch-norm epsilon inf", kImage, "\"inf\""},
     {"batch-norm epsilon", kImage, "nothing after \"epsilon\""},
     {"batch-norm 3", kImage, "\"3\""},
+    {"batch-norm scale", kImage, "\"scale\"; expected the end of the layer"},
     {"dropout", kImage, "the probability to drop"},
     {"dropout 1", kImage, "a probability in [0, 1)"},
     {"dropout -0.1", kImage, "a probability in [0, 1)"},
@@ -190,6 +216,8 @@ const Refused kRefused[] = {
     {"linear 0", kFlat, "an integer of at least 1"},
     {"linear 1048576", {1048576, 1, 1, true}, "weights of 1099511627776 numbers"},
     {"linear 10 bias", kFlat, "\"bias\""},
+    {"linear 1 unit-std", {1, 1, 1, true}, "unit-std of one weight; expected two weights or more"},
+    {"add", kImage, "no residual block is open; expected \"residual\" before it"},
 };
 
 TEST(MakeLayer, RefusesAWrongLineAndNamesIt) {

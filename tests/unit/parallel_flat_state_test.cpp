@@ -80,7 +80,7 @@ TEST(FlatState, GapsStayZero) {
     gaps.narrow(0, entry.offset, entry.size).fill_(false);
   }
   ASSERT_GT(gaps.sum().item<int64_t>(), 0);
-  flat.network->forward(torch::rand({2, 3, 32, 32}), Pass{true, 0, 0, {}}).sum().backward();
+  flat.network->forward(torch::rand({2, 3, 32, 32}), Pass{true}).sum().backward();
   EXPECT_EQ(flat.state.parameters().masked_select(gaps).count_nonzero().item<int64_t>(), 0);
   EXPECT_EQ(flat.state.gradients().masked_select(gaps).count_nonzero().item<int64_t>(), 0);
 }
@@ -88,9 +88,7 @@ TEST(FlatState, GapsStayZero) {
 TEST(FlatState, BackwardAddsIntoTheFlatGradient) {
   const Flat flat;
   const auto images = torch::rand({2, 3, 32, 32});
-  const auto loss = [&] {
-    return flat.network->forward(images, Pass{true, 0, 0, {}}).square().sum();
-  };
+  const auto loss = [&] { return flat.network->forward(images, Pass{true}).square().sum(); };
   const auto expected = torch::autograd::grad({loss()}, flat.network->parameters());
   flat.state.reduced().zero_();
   loss().backward();
@@ -100,6 +98,32 @@ TEST(FlatState, BackwardAddsIntoTheFlatGradient) {
     EXPECT_TRUE(torch::allclose(found, 2 * expected[i], 1e-5, 1e-6));
     EXPECT_EQ(found.data_ptr(), flat.network->parameters()[i].grad().data_ptr());
   }
+}
+
+// Names, values and hash see a frozen parameter like any other; no gradient ever reaches its place.
+TEST(FlatState, FrozenParametersHaveNoGradient) {
+  Network network({"whiten 2", "batch-norm no-scale", "pool max all", "flatten", "linear 10"},
+                  {3, 32, 32}, 10, 42);
+  const auto before = network.named_parameters()["0.weight"].detach().clone();
+  const FlatState state(network, torch::kCPU);
+  EXPECT_TRUE(torch::equal(network.named_parameters()["0.weight"], before));
+  for (int pass = 0; pass < 2; ++pass) {
+    network.forward(torch::rand({4, 3, 32, 32}), Pass{true, 0, 0, {}}).square().sum().backward();
+  }
+  std::vector<std::string> frozen;
+  for (const FlatEntry& entry : state.parameter_entries()) {
+    const bool reached = view_like(state.gradients(), entry).count_nonzero().item<int64_t>() > 0;
+    EXPECT_EQ(reached, entry.tensor.requires_grad()) << entry.name;
+    EXPECT_EQ(entry.tensor.grad().defined(), entry.tensor.requires_grad()) << entry.name;
+    if (!entry.tensor.requires_grad()) frozen.push_back(entry.name);
+  }
+  EXPECT_EQ(frozen, (std::vector<std::string>{"0.weight", "1.weight"}));
+  EXPECT_EQ(network.parameter_count(), 24 + 24 + 10 * 24 + 10);
+
+  const std::string hash = state.hash();
+  const torch::NoGradGuard no_grad;
+  network.named_parameters()["0.weight"].mul_(2);
+  EXPECT_NE(state.hash(), hash);
 }
 
 TEST(FlatState, MetricsAndBufferSumsLieBehindTheGradients) {

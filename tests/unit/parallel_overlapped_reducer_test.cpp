@@ -160,6 +160,54 @@ TEST(OverlappedReducer, TheOrderDoesNotDependOnTheOrderOfGradients) {
   EXPECT_GT(found[1].first, found[2].first);
 }
 
+// Buckets from the end: "3" and the metrics, "2", "1", "0".
+TEST(OverlappedReducer, WaitsForNoFrozenParameter) {
+  const auto started = [](const std::vector<size_t>& frozen) {
+    Parameters parameters({16, 16, 16, 16});
+    for (const size_t k : frozen) parameters.tensors[k].set_requires_grad(false);
+    const FlatState state(parameters, torch::kCPU);
+    Recorder recorder;
+    OverlappedReducer reducer(recorder, state, 1);
+    std::vector<int64_t> in_backward;
+    for (int step = 0; step < 2; ++step) {
+      const size_t before = recorder.started.size();
+      reducer.begin();
+      reducer.before_backward(/*last=*/true);
+      parameters.loss(1).backward();
+      in_backward.push_back(static_cast<int64_t>(recorder.started.size() - before));
+      reducer.finish();
+      EXPECT_EQ(recorder.started.size() - before, 4u);
+    }
+    EXPECT_EQ(in_backward[0], in_backward[1]);
+    return in_backward[0];
+  };
+  EXPECT_EQ(started({0}), 4);
+  EXPECT_EQ(started({3}), 4);
+  EXPECT_EQ(started({1, 2}), 4);
+  EXPECT_EQ(started({0, 2, 3}), 4);
+}
+
+TEST(OverlappedReducer, LeavesZerosInTheGradientOfAFrozenParameter) {
+  for (const int64_t bucket_bytes : {1, 1 << 20}) {
+    run_ranks(3, [&](Communicator& comm) {
+      Parameters parameters({7, 100, 30});
+      parameters.tensors[1].set_requires_grad(false);
+      const FlatState state(parameters, torch::kCPU);
+      OverlappedReducer reducer(comm, state, bucket_bytes);
+      reducer.begin();
+      reducer.before_backward(/*last=*/true);
+      parameters.loss(comm.rank() + 1).backward();
+      reducer.finish();
+      const auto& entries = state.parameter_entries();
+      for (size_t k = 0; k < entries.size(); ++k) {
+        const auto gradient = view_like(state.gradients(), entries[k]);
+        const double expected = k == 1 ? 0 : 6.0 * static_cast<double>(k + 1);
+        EXPECT_TRUE(torch::equal(gradient, torch::full_like(gradient, expected))) << k;
+      }
+    });
+  }
+}
+
 TEST(OverlappedReducer, AnUnarmedBackwardStartsNothing) {
   Parameters parameters({16, 16});
   const FlatState state(parameters, torch::kCPU);

@@ -6,6 +6,7 @@
 #include <torch/autograd.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -16,6 +17,7 @@
 #include "parallel/shards.h"
 #include "train/state.h"
 #include "train/step.h"
+#include "trainable.h"
 
 namespace cifar {
 
@@ -27,12 +29,35 @@ inline ImageSet random_images(int64_t count) {
   return ImageSet({{{bytes.const_data_ptr<uint8_t>(), [bytes](const uint8_t*) {}}, count}});
 }
 
+// One of each kind that the article's network lacks; batch-norm takes no bias before it away.
+inline const std::vector<std::string> kRecordLayers = {"whiten 2",
+                                                       "gelu",
+                                                       "conv 32 no-bias dirac",
+                                                       "pool max 2",
+                                                       "batch-norm no-scale",
+                                                       "gelu",
+                                                       "residual",
+                                                       "conv 32 no-bias",
+                                                       "silu",
+                                                       "add",
+                                                       "pool max 3",
+                                                       "flatten",
+                                                       "linear 10 no-bias unit-std",
+                                                       "scale 1/2"};
+
 // As article.toml has it: ordered, eight shards.
 inline Config small_config(const std::vector<std::string>& layers) {
   Config config = article_config();
   config.model.layers = layers;
   config.train.batch_size = 16;
   return config;
+}
+
+// A network for each rank: a forward pass keeps what it packs for the kernels.
+inline std::vector<std::shared_ptr<Network>> networks(const Config& config, int ranks) {
+  std::vector<std::shared_ptr<Network>> made;
+  for (int rank = 0; rank < ranks; ++rank) made.push_back(make_network(config));
+  return made;
 }
 
 // Not the identity, so that position and image index differ.
@@ -60,9 +85,10 @@ struct PlainBatch {
 };
 
 struct ExpectedStep {
-  std::vector<torch::Tensor> gradients;  // of the mean loss, or of the sum
-  std::vector<torch::Tensor> buffers;    // after the step: the weighted mean over shards
-  double loss = 0;                       // mean
+  // By name, of the mean loss, or of the sum; zeros where frozen.
+  std::map<std::string, torch::Tensor> gradients;
+  std::vector<torch::Tensor> buffers;  // after the step: the weighted mean over shards
+  double loss = 0;                     // mean
   int64_t correct = 0;
 };
 
@@ -77,21 +103,26 @@ inline ExpectedStep expected_step(const Config& config, const ImageSet& set,
     const auto network = make_network(config);
     network->to(torch::kFloat64);
     const PlainBatch batch(set, order, part);
-    const Pass pass{true, static_cast<uint64_t>(config.train.seed), 0, batch.samples};
+    const StepValues now{.seed = static_cast<uint64_t>(config.train.seed)};
+    const Pass pass{true, &now, batch.samples};
     const auto logits = network->forward(batch.images, pass);
     const auto sum = torch::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::Sum, -100,
                                                config.train.label_smoothing);
     const auto loss = sum / static_cast<double>(samples);
-    const auto gradients = torch::autograd::grad(
-        {config.train.loss_reduction == "sum" ? sum : loss}, network->parameters());
+    const auto leaves = trainable(*network);
+    const auto gradients =
+        torch::autograd::grad({config.train.loss_reduction == "sum" ? sum : loss}, leaves);
+    for (size_t next = 0; const auto& item : network->named_parameters()) {
+      auto& total = expected.gradients[item.key()];
+      if (!total.defined()) total = torch::zeros_like(item.value());
+      if (item.value().requires_grad()) total = total + gradients[next++];
+    }
     const double weight = static_cast<double>(part.count) / static_cast<double>(samples);
-    const auto add = [](std::vector<torch::Tensor>& sums, size_t i, const torch::Tensor& term) {
-      sums.resize(std::max(sums.size(), i + 1));
-      sums[i] = sums[i].defined() ? sums[i] + term : term;
-    };
-    for (size_t i = 0; i < gradients.size(); ++i) add(expected.gradients, i, gradients[i]);
-    for (size_t i = 0; i < network->buffers().size(); ++i) {
-      add(expected.buffers, i, network->buffers()[i] * weight);
+    expected.buffers.resize(network->buffers().size());
+    for (size_t i = 0; i < expected.buffers.size(); ++i) {
+      const auto part_of_mean = network->buffers()[i] * weight;
+      auto& mean = expected.buffers[i];
+      mean = mean.defined() ? mean + part_of_mean : part_of_mean;
     }
     expected.loss += loss.item<double>();
     expected.correct += logits.argmax(1).eq(batch.labels).sum().item<int64_t>();
@@ -109,9 +140,9 @@ inline void expect_near(const torch::Tensor& found, const torch::Tensor& expecte
 }
 
 inline void expect_step(const FlatState& state, const ExpectedStep& expected, double tolerance) {
-  for (size_t i = 0; i < expected.gradients.size(); ++i) {
-    const FlatEntry& entry = state.parameter_entries()[i];
-    expect_near(entry.tensor.grad(), expected.gradients[i], tolerance, entry.name);
+  for (const FlatEntry& entry : state.parameter_entries()) {
+    expect_near(view_like(state.gradients(), entry), expected.gradients.at(entry.name), tolerance,
+                entry.name);
   }
   for (size_t i = 0; i < expected.buffers.size(); ++i) {
     const FlatEntry& entry = state.buffer_entries()[i];
@@ -124,20 +155,33 @@ inline void expect_step(const FlatState& state, const ExpectedStep& expected, do
 // What a rank needs to run steps on `device`.
 struct Stepper {
   Stepper(const Config& config, const ImageSet& set, const std::vector<int32_t>& order,
-          TrainState& state, Communicator& comm, torch::Device device = torch::kCPU)
+          TrainState& state, Communicator& comm, torch::Device device = torch::kCPU,
+          bool graphs = false)
       : batches(std::make_shared<ResidentSet>(set, device), config.augmentation, true,
                 static_cast<uint64_t>(config.train.seed)),
         timer(device),
-        step(config.train, state, batches, comm, timer) {
+        meter(state.flat),
+        state(state),
+        seed(static_cast<uint64_t>(config.train.seed)),
+        step(config.train, state, batches, comm, timer, meter, /*longest_plan=*/1, graphs) {
     batches.set_order(order, 0);
   }
 
   void run(const Range& samples, double learning_rate = 0.001, bool stop = false) {
-    step.run({samples, 0, {learning_rate}, stop, /*checkpoint_wanted=*/false});
+    run(samples, std::vector<double>{learning_rate}, stop);
+  }
+
+  // With a rate for each optimizer.
+  void run(const Range& samples, const std::vector<double>& learning_rates, bool stop = false) {
+    step.plan({{samples, {samples.first, state.updates() + 1, 0, seed}, learning_rates}});
+    step.run({stop, /*checkpoint=*/false});
   }
 
   Batches batches;
   PhaseTimer timer;
+  Meter meter;
+  TrainState& state;
+  uint64_t seed;
   TrainStep step;
 };
 

@@ -66,8 +66,7 @@ TEST(OptimizerGroups, EachUpdatesItsOwn) {
   }
   const std::vector<double> rates = {0.01, 0.02, 0.03};
   run_ranks(1, [&](Communicator& comm) {
-    Stepper(config, set, backwards(16), state, comm)
-        .step.run({{0, 16}, 0, rates, /*stop_requested=*/false, /*checkpoint_wanted=*/false});
+    Stepper(config, set, backwards(16), state, comm).run({0, 16}, rates);
   });
   size_t index = 0;
   for (size_t g = 0; g < state.groups.size(); ++g) {

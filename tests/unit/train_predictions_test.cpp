@@ -14,7 +14,6 @@ namespace {
 TEST(Predictions, AreThoseOfPlainLibTorchInOrder) {
   const ImageSet set = random_images(601);
   const Config config = small_config({"conv 4 stride 2", "relu", "flatten", "linear 10"});
-  const auto network = make_network(config);
   const Precision precision("fp32", torch::kCPU);
   const std::vector<int32_t> order = backwards(601);
   const auto reference = make_network(config);
@@ -23,11 +22,12 @@ TEST(Predictions, AreThoseOfPlainLibTorchInOrder) {
   const auto probabilities = reference->forward(plain.images, Pass{}).softmax(1);
 
   for (int ranks = 1; ranks <= 3; ++ranks) {
+    const auto network = networks(config, ranks);
     run_ranks(ranks, [&](Communicator& comm) {
       Batches batches(std::make_shared<ResidentSet>(set, torch::kCPU), config.augmentation, false,
                       0);
       batches.set_order(order, 0);
-      const auto found = predict(*network, batches, 601, "sharded", precision, comm);
+      const auto found = predict(*network[comm.rank()], batches, 601, "sharded", precision, comm);
       ASSERT_EQ(found.size(), 601u);
       for (int64_t i = 0; i < 601; ++i) {
         SCOPED_TRACE(i);
@@ -46,12 +46,6 @@ class TestTimeAugmentationTest : public testing::Test {
  protected:
   static constexpr int64_t kSamples = 601;
 
-  TestTimeAugmentationTest() {
-    network_->to(torch::kFloat64);
-    plain_ = logits(images());
-    network_->to(torch::kFloat32);
-  }
-
   torch::Tensor images() const { return PlainBatch(set_, order_, {0, kSamples}).images; }
   torch::Tensor logits(const torch::Tensor& images) const {
     torch::NoGradGuard no_grad;
@@ -62,8 +56,7 @@ class TestTimeAugmentationTest : public testing::Test {
   }
 
   // Of all images.
-  torch::Tensor averaged(const std::string& views) {
-    network_->to(torch::kFloat64);
+  torch::Tensor averaged(const std::string& views) const {
     auto mean = with_mirror(images());
     if (views == "shift") {
       const auto padded = torch::reflection_pad2d(images(), {1, 1, 1, 1});
@@ -72,16 +65,22 @@ class TestTimeAugmentationTest : public testing::Test {
       };
       mean = mean / 2 + (window(0) + window(2)) / 4;
     }
-    network_->to(torch::kFloat32);
     return mean;
   }
 
-  std::vector<Prediction> found(const TrainConfig& train, Communicator& comm) {
-    Batches batches(std::make_shared<ResidentSet>(set_, torch::kCPU), config_.augmentation, false,
-                    0);
-    batches.set_order(order_, 0);
-    return predict(*network_, batches, kSamples, "sharded", Precision("fp32", torch::kCPU), comm,
-                   TestTimeAugmentation(train));
+  // Each rank's.
+  std::vector<std::vector<Prediction>> found(const TrainConfig& train, int ranks) const {
+    std::vector<std::vector<Prediction>> found(ranks);
+    const auto network = networks(config_, ranks);
+    run_ranks(ranks, [&](Communicator& comm) {
+      Batches batches(std::make_shared<ResidentSet>(set_, torch::kCPU), config_.augmentation, false,
+                      0);
+      batches.set_order(order_, 0);
+      found[comm.rank()] =
+          predict(*network[comm.rank()], batches, kSamples, "sharded",
+                  Precision("fp32", torch::kCPU), comm, TestTimeAugmentation(train));
+    });
+    return found;
   }
 
   void expect(const std::vector<Prediction>& found, const torch::Tensor& logits) const {
@@ -99,8 +98,12 @@ class TestTimeAugmentationTest : public testing::Test {
   const ImageSet set_ = random_images(kSamples);
   const Config config_ = small_config({"conv 4 stride 2", "relu", "flatten", "linear 10"});
   const std::vector<int32_t> order_ = backwards(kSamples);
-  std::shared_ptr<Network> network_ = make_network(config_);
-  torch::Tensor plain_;
+  const std::shared_ptr<Network> network_ = [this] {
+    const auto network = make_network(config_);
+    network->to(torch::kFloat64);
+    return network;
+  }();
+  const torch::Tensor plain_ = logits(images());
 };
 
 TEST_F(TestTimeAugmentationTest, AveragesTheLogitsOfTheViews) {
@@ -110,7 +113,7 @@ TEST_F(TestTimeAugmentationTest, AveragesTheLogitsOfTheViews) {
     train.tta = views;
     const auto expected = averaged(views);
     EXPECT_FALSE(torch::allclose(expected, plain_, 1e-2, 1e-2));
-    run_ranks(1, [&](Communicator& comm) { expect(found(train, comm), expected); });
+    expect(found(train, 1)[0], expected);
   }
 }
 
@@ -122,9 +125,9 @@ TEST_F(TestTimeAugmentationTest, CanBeForTheLeastSureAlone) {
   const auto probability = std::get<0>(plain_.softmax(1).max(1));
   const auto least = torch::argsort(probability).narrow(0, 0, 120);  // of 601
   expected.index_copy_(0, least, averaged("shift").index_select(0, least));
-  run_ranks(1, [&](Communicator& comm) { expect(found(train, comm), expected); });
+  expect(found(train, 1)[0], expected);
   train.tta_uncertain = 0;
-  run_ranks(1, [&](Communicator& comm) { expect(found(train, comm), plain_); });
+  expect(found(train, 1)[0], plain_);
 }
 
 TEST_F(TestTimeAugmentationTest, GivesTheSameBitsOnAnyNumberOfRanks) {
@@ -132,16 +135,14 @@ TEST_F(TestTimeAugmentationTest, GivesTheSameBitsOnAnyNumberOfRanks) {
   train.tta = "shift";
   for (const double uncertain : {0.5, 1.0}) {
     train.tta_uncertain = uncertain;
-    std::vector<Prediction> alone;
-    run_ranks(1, [&](Communicator& comm) { alone = found(train, comm); });
-    run_ranks(3, [&](Communicator& comm) {
-      const auto one = found(train, comm);
+    const auto alone = found(train, 1)[0];
+    for (const auto& one : found(train, 3)) {
       for (int64_t i = 0; i < kSamples; ++i) {
         EXPECT_EQ(one[i].guess, alone[i].guess);
         EXPECT_EQ(one[i].probability, alone[i].probability);
         EXPECT_EQ(one[i].loss, alone[i].loss);
       }
-    });
+    }
   }
 }
 

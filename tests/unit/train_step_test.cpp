@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -100,6 +101,48 @@ TEST(TrainStep, BatchNormNormalisesEachShardAndAveragesTheStatistics) {
   }
 }
 
+// Whitening, frozen parameters and a residual block, which no reducer may wait for or miss.
+TEST(TrainStep, GradientsOfTheRecordLayers) {
+  const ImageSet set = random_images(16);
+  Config config = small_config(kRecordLayers);
+  config.train.shards = 3;
+  const ExpectedStep expected = expected_step(config, set, backwards(16), 16, 3);
+  for (const std::string reduction : {"ordered", "overlapped"}) {
+    config.train.reduction = reduction;
+    for (int ranks = 1; ranks <= 3; ++ranks) {
+      SCOPED_TRACE(testing::Message() << reduction << " " << ranks);
+      const auto state = states(config, ranks);
+      run_ranks(ranks, [&](Communicator& comm) {
+        Stepper(config, set, backwards(16), *state[comm.rank()], comm).run({0, 16});
+      });
+      for (const auto& one : state) expect_step(one->flat, expected, 5e-5);
+    }
+  }
+}
+
+TEST(TrainStep, FrozenParametersStayUnderWeightDecayAndMomentum) {
+  const ImageSet set = random_images(40);
+  Config config = small_config(kRecordLayers);
+  config.optimizer.weight_decay = 0.1;
+  config.optimizer.momentum = 0.9;
+  for (const std::string optimizer : {"adam", "adamw", "sgd"}) {
+    config.optimizer.name = optimizer;
+    const auto state = states(config, 1);
+    std::map<std::string, torch::Tensor> before;
+    for (const FlatEntry& entry : state[0]->flat.parameter_entries()) {
+      before[entry.name] = entry.tensor.detach().clone();
+    }
+    run_ranks(1, [&](Communicator& comm) {
+      Stepper stepper(config, set, backwards(40), *state[0], comm);
+      for (int64_t step = 0; step < 2; ++step) stepper.run({16 * step, 16});
+    });
+    for (const FlatEntry& entry : state[0]->flat.parameter_entries()) {
+      EXPECT_NE(torch::equal(entry.tensor, before.at(entry.name)), entry.tensor.requires_grad())
+          << optimizer << " " << entry.name;
+    }
+  }
+}
+
 // Three steps, the last of them short; all ranks must end with the bits whose hash is returned.
 std::string hash_after_three_steps(const Config& config, int ranks) {
   const ImageSet set = random_images(40);
@@ -138,6 +181,14 @@ TEST(TrainStep, OrderedReductionGivesTheSameBitsOnAnyNumberOfRanks) {
           << ranks << " ranks, " << shards << " shards";
     }
   }
+}
+
+TEST(TrainStep, OrderedReductionGivesTheSameBitsOfTheRecordLayers) {
+  Config config = small_config(kRecordLayers);
+  config.augmentation.flip = "random";
+  config.train.shards = 6;
+  const std::string alone = hash_after_three_steps(config, 1);
+  for (const int ranks : {2, 3, 5}) EXPECT_EQ(hash_after_three_steps(config, ranks), alone);
 }
 
 TEST(TrainStep, OrderedReductionRefusesMoreRanksThanShards) {

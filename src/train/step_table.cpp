@@ -1,0 +1,68 @@
+#include "train/step_table.h"
+
+#include <cstddef>
+#include <cstring>
+
+namespace cifar {
+namespace {
+
+constexpr int64_t kAlignment = 8;  // of what lies in a row
+
+int64_t aligned(int64_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+}  // namespace
+
+StepTable::StepTable(const std::vector<OptimizerGroup>& groups, int64_t capacity,
+                     torch::Device device)
+    : groups_(groups) {
+  int64_t bytes = sizeof(StepValues);
+  for (const OptimizerGroup& group : groups) {
+    offsets_.push_back(bytes);
+    bytes += aligned(group.optimizer->scalar_bytes());
+  }
+  const auto options = torch::TensorOptions(torch::kUInt8).device(device);
+  table_ = torch::zeros({capacity, bytes}, options);
+  row_ = torch::zeros({1, bytes}, options);
+  counter_ = torch::zeros({1}, options.dtype(torch::kInt64));
+}
+
+void StepTable::load(const std::vector<StepPlan>& plans, int64_t updates) {
+  const auto count = static_cast<int64_t>(plans.size());
+  TORCH_CHECK(count <= table_.size(0), count, " steps for a table of ", table_.size(0));
+  // A new pinned buffer each time: LibTorch's host allocator hands it out again only when the copy
+  // out of it is done, so neither side waits.
+  const auto host = torch::zeros(
+      {count, table_.size(1)}, torch::TensorOptions(torch::kUInt8).pinned_memory(table_.is_cuda()));
+  auto* row = host.mutable_data_ptr<uint8_t>();
+  for (const StepPlan& plan : plans) {
+    std::memcpy(row, &plan.values, sizeof(StepValues));
+    ++updates;
+    for (size_t i = 0; i < groups_.size(); ++i) {
+      groups_[i].optimizer->write_scalars(updates, plan.learning_rates[i], row + offsets_[i]);
+    }
+    row += table_.size(1);
+  }
+  table_.narrow(0, 0, count).copy_(host, /*non_blocking=*/true);
+  counter_.zero_();
+}
+
+void StepTable::next() {
+  torch::index_select_out(row_, table_, 0, counter_);
+  counter_.add_(1);
+}
+
+const StepValues* StepTable::values() const {
+  return static_cast<const StepValues*>(row_.const_data_ptr());
+}
+
+torch::Tensor StepTable::step_number() const {
+  return row_[0].narrow(0, offsetof(StepValues, step), sizeof(int64_t)).view(torch::kInt64)[0];
+}
+
+torch::Tensor StepTable::scalars(size_t group) const {
+  return row_[0].narrow(0, offsets_[group], groups_[group].optimizer->scalar_bytes());
+}
+
+}  // namespace cifar

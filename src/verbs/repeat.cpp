@@ -1,0 +1,121 @@
+// Trains a recipe again and again with seeds in a row, in one process. As those who hold the
+// records time it: whitening, training with its augmentation and the last evaluation count; loading
+// the data, a warm-up and the drawing of initial weights do not.
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "base/files.h"
+#include "report/repeats.h"
+#include "train/trainer.h"
+#include "verbs/setup.h"
+
+namespace cifar {
+namespace {
+
+// So many that a GPU's step has been captured and replayed; a CPU has nothing to warm up but pages.
+int64_t warm_up_steps(torch::Device device) {
+  return device.is_cuda() ? 6 : 1;
+}
+
+// Everything that the trainings share. The trainer keeps what it has learned of the device (graphs,
+// choices of kernels, buffers) from one to the next.
+class Repeater {
+ public:
+  Repeater(const Invocation& invocation, const Config& config, const DeviceChoice& device)
+      : config_(config),
+        dataset_(open_dataset(config.data)),
+        comm_(make_communicator(device.comm, invocation.world, config.run.timeout)),
+        state_(config_, device.device, comm_.get()),
+        trainer_(config_, dataset_, state_, *comm_, invocation.signals, quiet_) {}
+
+  void warm_up(int64_t steps) {
+    begin();
+    config_.run.max_steps = steps;
+    trainer_.run(nullptr);
+    trainer_.test();
+    config_.run.max_steps = 0;
+  }
+
+  // kStopped when a rank was asked to stop: then there is no result.
+  ExitCode train(int64_t seed, Repeat& result) {
+    config_.train.seed = seed;
+    begin();
+    comm_->barrier();
+    const auto start = std::chrono::steady_clock::now();
+    if (comm_->rank() == 0) trainer_.initialise_from_data();
+    broadcast(state_, *comm_);
+    const ExitCode code = trainer_.run(nullptr);
+    comm_->barrier();
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    if (code != ExitCode::kDone) return code;
+    const EvaluationResult test = summary_of(trainer_.test_predictions());
+    result = {seed, test.accuracy(), test.loss, elapsed.count()};
+    return code;
+  }
+
+  RepeatedRecipe facts(const Invocation& invocation, const DeviceChoice& device) const {
+    RepeatedRecipe facts;
+    facts.name = config_.recipe;
+    facts.config = to_toml(config_);
+    facts.data = dataset_.name;
+    facts.commit = config_.evaluate.commit;
+    facts.version = version_text();
+    facts.hardware = hardware_of(device);
+    facts.host = invocation.world.host();
+    facts.ranks = comm_->size();
+    facts.threads = config_.train.threads;
+    facts.images = trainer_.plan().total_samples();
+    facts.flops = 6.0 * static_cast<double>(state_.network->multiply_adds()) *
+                  static_cast<double>(facts.images);
+    facts.target = config_.evaluate.target;
+    return facts;
+  }
+
+ private:
+  void begin() { state_.begin_anew(config_); }
+
+  Config config_;
+  Log quiet_{-1};  // of no rank
+  Dataset dataset_;
+  std::unique_ptr<Communicator> comm_;
+  TrainState state_;
+  Trainer trainer_;
+};
+
+}  // namespace
+
+ExitCode repeat(const Invocation& invocation) {
+  const Log& log = invocation.log;
+  Config config = invocation.line.config;
+  resolve_ranks(config.train, invocation.world.size(), invocation.world.size());
+  const DeviceChoice device = choose_device(config.run.device, config.run.comm, invocation.world);
+  config.train.threads = set_threads(config.train, device, invocation.world);
+  const std::string output =
+      config.evaluate.output.empty() ? "repeat-" + config.recipe + ".json" : config.evaluate.output;
+  Repeater repeater(invocation, config, device);
+  const RepeatedRecipe facts = repeater.facts(invocation, device);
+  log.line(fmt::format("recipe {} on {}, {} times from seed {}; warm-up", config.recipe, facts.data,
+                       config.evaluate.runs, config.train.seed));
+  invocation.signals.hold();
+  repeater.warm_up(warm_up_steps(device.device));
+
+  std::vector<Repeat> repeats;
+  for (int64_t i = 0; i < config.evaluate.runs; ++i) {
+    Repeat result;
+    const ExitCode code = repeater.train(config.train.seed + i, result);
+    if (code != ExitCode::kDone) return code;
+    repeats.push_back(result);
+    log.line(fmt::format("run {}/{}  seed {}  test accuracy {:.4f}  {:.2f} s", i + 1,
+                         config.evaluate.runs, result.seed, result.accuracy, result.seconds));
+    // After each, so that a run that fails takes none before it along.
+    if (invocation.world.rank() == 0) {
+      write_file(output, json_of(facts, repeats).dump(2) + "\n", ExitCode::kUsage);
+    }
+  }
+  log.line(summary_of(facts, repeats));
+  log.line(output);
+  return ExitCode::kDone;
+}
+
+}  // namespace cifar
