@@ -20,7 +20,7 @@ SPLIT, SHUFFLE = 1, 2  # what a draw is for (src/base/random.h)
 
 
 def philox(counters, seed):
-    """Philox4x32-10 (Salmon et al., SC 2011): the first word for each row of uint32 [n, 4]."""
+    """Philox4x32-10 (Salmon et al., SC 2011): four words [n] from the rows of uint32 [n, 4]."""
     c0, c1, c2, c3 = (counters[:, i].astype(np.uint64) for i in range(4))
     key0, key1 = seed & 0xFFFFFFFF, seed >> 32
     low = np.uint64(0xFFFFFFFF)
@@ -29,7 +29,7 @@ def philox(counters, seed):
         c0, c1, c2, c3 = ((product1 >> np.uint64(32)) ^ c1 ^ np.uint64(key0), product1 & low,
                           (product0 >> np.uint64(32)) ^ c3 ^ np.uint64(key1), product0 & low)
         key0, key1 = (key0 + 0x9E3779B9) & 0xFFFFFFFF, (key1 + 0xBB67AE85) & 0xFFFFFFFF
-    return c0
+    return c0, c1, c2, c3
 
 
 def shuffled(items, seed, purpose, epoch=None):
@@ -41,16 +41,16 @@ def shuffled(items, seed, purpose, epoch=None):
         counters[:, 0] = positions
     else:
         counters[:, 0], counters[:, 1] = epoch, positions
-    others = (philox(counters, seed) * (positions.astype(np.uint64) + 1)) >> np.uint64(32)
+    others = (philox(counters, seed)[0] * (positions.astype(np.uint64) + 1)) >> np.uint64(32)
     for i in range(len(items) - 1, 0, -1):
         j = int(others[i])
         items[i], items[j] = items[j], items[i]
     return items
 
 
-def batches(seed, epoch, batch, split_seed=42):
+def batches(seed, epoch, batch, split_seed=42, validation=5000):
     """Image indices of each step of an epoch."""
-    train = shuffled(range(50000), split_seed, SPLIT)[:45000]
+    train = shuffled(range(50000), split_seed, SPLIT)[:50000 - validation]
     order = shuffled(train, seed, SHUFFLE, epoch)
     return [order[first:first + batch] for first in range(0, len(order), batch)]
 
@@ -106,26 +106,39 @@ def tree_sum(terms):
     return tree_sum(terms[:left]) + tree_sum(terms[left:])
 
 
+def backward(model, loss, parts):
+    """Sets the gradients of the sum of loss(logits, labels) over the shards, `parts`: (inputs, labels)
+    of each, and returns that sum. Batch-norm works on a shard, and its statistics are averaged."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    images = sum(len(labels) for _, labels in parts)
+    gradients, total = [], 0  # gradients: of each shard
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    sums = {name: torch.zeros_like(value, dtype=torch.float64) for name, value in before.items()}
+    for inputs, labels in parts:
+        for name, value in model.named_buffers():
+            value.copy_(before[name])
+        value = loss(model(inputs), labels)
+        total += value.item()
+        gradients.append(torch.autograd.grad(value, trainable))
+        for name, value in model.named_buffers():
+            sums[name] += value.double() * len(labels) / images
+    for name, value in model.named_buffers():
+        value.copy_(sums[name])
+    for parameter, *terms in zip(trainable, *gradients):
+        parameter.grad = tree_sum(terms)
+    return total
+
+
 def train(model, optimizer, images, labels, steps, scheduler=None, shards=1):
     """`steps`: image indices of each. A shard is a contiguous slice of a batch, the first ones one
-    larger; batch-norm works on a shard, and its statistics are averaged over them."""
+    larger."""
     model.train().to(memory_format=torch.channels_last)
     for indices in steps:
-        gradients = []  # of each shard
-        before = {name: value.clone() for name, value in model.named_buffers()}
-        sums = {name: torch.zeros_like(value, dtype=torch.float64) for name, value in before.items()}
-        for part in np.array_split(indices, shards):
-            for name, value in model.named_buffers():
-                value.copy_(before[name])
-            logits = model(to_input(images[part]).to(next(model.parameters()).dtype))
-            loss = nn.functional.cross_entropy(logits, labels[part], reduction="sum") / len(indices)
-            gradients.append(torch.autograd.grad(loss, list(model.parameters())))
-            for name, value in model.named_buffers():
-                sums[name] += value.double() * len(part) / len(indices)
-        for name, value in model.named_buffers():
-            value.copy_(sums[name])
-        for parameter, *terms in zip(model.parameters(), *gradients):
-            parameter.grad = tree_sum(terms)
+        def loss(logits, labels):
+            return nn.functional.cross_entropy(logits, labels, reduction="sum") / len(indices)
+
+        backward(model, loss, [(to_input(images[part]).to(next(model.parameters()).dtype), labels[part])
+                               for part in np.array_split(indices, shards)])
         optimizer.step()
         if scheduler:
             scheduler.step()

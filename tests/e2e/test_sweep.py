@@ -159,7 +159,8 @@ def test_every_recipe_asks_a_question_and_trains(recipe, tmp_path):
     comment = " ".join(line[1:].strip() for line in
                        re.match(r"(#.*\n)+", text).group().splitlines())
     assert "?" in comment
-    train(tmp_path / "run", "--config", ROOT / "configs" / recipe, "--max-steps", 1)
+    train(tmp_path / "run", "--config", ROOT / "configs" / recipe, "--batch-size", 64,
+          "--max-steps", 1)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=str)
@@ -169,7 +170,7 @@ def test_every_folder_has_its_question_in_a_sentence(folder):
 
 
 def test_the_folders_hold_the_articles_experiments():
-    assert [str(folder) for folder in FOLDERS] == ["linear-layers", "network-size", "pooling"]
+    assert {"linear-layers", "network-size", "pooling"} <= {str(folder) for folder in FOLDERS}
     for recipe in ("network-size/I", "pooling/max-2", "linear-layers/hidden-0"):
         tables = [run("inspect", *words).out.splitlines()[1:]
                   for words in ([ROOT / "configs" / f"{recipe}.toml"], [])]
