@@ -4,8 +4,11 @@
 #include <torch/csrc/autograd/profiler_kineto.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <set>
+#include <string_view>
+#include <tuple>
 
 #if CIFAR_HAS_CUDA
 #include <c10/cuda/CUDAFunctions.h>
@@ -48,6 +51,15 @@ std::vector<Row> rows_of(std::vector<ProfiledEvent> events) {
   return sorted;
 }
 
+// "ConvBlockFunction backward" for the node of a function of this program.
+std::string readable(const std::string& name) {
+  constexpr std::string_view kNode = "torch::autograd::CppNode<";
+  if (!name.starts_with(kNode) || !name.ends_with('>')) return name;
+  const std::string function = name.substr(kNode.size(), name.size() - kNode.size() - 1);
+  return function.substr(function.rfind("::") == std::string::npos ? 0 : function.rfind("::") + 2) +
+         " backward";
+}
+
 std::vector<ProfiledEvent> events_of(const torch::autograd::profiler::ProfilerResult& result,
                                      torch::Device device) {
   std::vector<ProfiledEvent> events;
@@ -56,7 +68,7 @@ std::vector<ProfiledEvent> events_of(const torch::autograd::profiler::ProfilerRe
     // A GPU's streams take the place of threads.
     const uint64_t thread =
         device.is_cuda() ? static_cast<uint64_t>(event.deviceResourceId()) : event.startThreadId();
-    events.push_back({event.name(), thread, event.startNs(), event.endNs()});
+    events.push_back({readable(event.name()), thread, event.startNs(), event.endNs()});
   }
   return events;
 }
@@ -93,6 +105,8 @@ Profiler::~Profiler() {
 
 void Profiler::step_begins() {
   if (steps_ == 0 || ++seen_ != kWarmUps + 1) return;
+  // Without a GPU the profiler's library says so as an error.
+  if (device_.is_cpu()) setenv("KINETO_LOG_LEVEL", "99", /*overwrite=*/0);
   using torch::profiler::impl::ActivityType;
   std::set<ActivityType> activities = {ActivityType::CPU};
   if (device_.is_cuda()) activities.insert(ActivityType::CUDA);

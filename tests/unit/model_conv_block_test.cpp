@@ -133,7 +133,7 @@ TEST(ConvBlock, ComputesNoGradientThatNobodyAsksFor) {
 }
 
 const Shape kImage{3, 32, 32};
-const Pass kTraining{true};
+const Pass kTraining{true, nullptr, {}};
 
 std::vector<std::vector<std::string>> networks() {
   return {

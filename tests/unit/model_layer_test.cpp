@@ -115,7 +115,7 @@ TEST(BatchNorm, NormalisesOverTheBatchAndMovesTheStatistics) {
   const auto expected =
       (input - mean.view({1, 2, 1, 1})) / (variance + 0.5).sqrt().view({1, 2, 1, 1});
 
-  const auto output = layer->forward(input, Pass{true});
+  const auto output = layer->forward(input, Pass{true, nullptr, {}});
   EXPECT_TRUE(torch::allclose(output.to(torch::kFloat64), expected, 1e-5, 1e-6));
   const auto buffers = layer->named_buffers();
   const auto moved = [](const torch::Tensor& to, double from) { return 0.25 * to + 0.75 * from; };
@@ -136,7 +136,7 @@ TEST(BatchNorm, RefusesOneValueAChannel) {
   const auto layer = make_layer("batch-norm", 0, {2, 1, 1});
   EXPECT_THAT(refusal(ExitCode::kUsage,
                       [&] {
-                        layer->forward(torch::rand({1, 2, 1, 1}), Pass{true});
+                        layer->forward(torch::rand({1, 2, 1, 1}), Pass{true, nullptr, {}});
                       }),
               HasSubstr("batch-norm: one value a channel"));
   layer->forward(torch::rand({1, 2, 1, 1}), Pass{});

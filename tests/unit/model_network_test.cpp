@@ -138,7 +138,7 @@ TEST(Network, PoolingBeforeReluChangesNoBit) {
       {"conv 4", "batch-norm", "relu", "pool average 2", "conv 4", "relu", "pool sum 2", "flatten",
        "linear 10"},
   };
-  const Pass pass{true};
+  const Pass pass{true, nullptr, {}};
   for (const auto& layers : lists) {
     SCOPED_TRACE(testing::PrintToString(layers));
     Network network(layers, kImage, 10, 42, Kernels::kLibTorch);

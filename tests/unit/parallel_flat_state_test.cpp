@@ -80,7 +80,7 @@ TEST(FlatState, GapsStayZero) {
     gaps.narrow(0, entry.offset, entry.size).fill_(false);
   }
   ASSERT_GT(gaps.sum().item<int64_t>(), 0);
-  flat.network->forward(torch::rand({2, 3, 32, 32}), Pass{true}).sum().backward();
+  flat.network->forward(torch::rand({2, 3, 32, 32}), Pass{true, nullptr, {}}).sum().backward();
   EXPECT_EQ(flat.state.parameters().masked_select(gaps).count_nonzero().item<int64_t>(), 0);
   EXPECT_EQ(flat.state.gradients().masked_select(gaps).count_nonzero().item<int64_t>(), 0);
 }
@@ -88,7 +88,7 @@ TEST(FlatState, GapsStayZero) {
 TEST(FlatState, BackwardAddsIntoTheFlatGradient) {
   const Flat flat;
   const auto images = torch::rand({2, 3, 32, 32});
-  const auto loss = [&] { return flat.network->forward(images, Pass{true}).square().sum(); };
+  const auto loss = [&] { return flat.network->forward(images, Pass{true, nullptr, {}}).square().sum(); };
   const auto expected = torch::autograd::grad({loss()}, flat.network->parameters());
   flat.state.reduced().zero_();
   loss().backward();
@@ -108,7 +108,7 @@ TEST(FlatState, FrozenParametersHaveNoGradient) {
   const FlatState state(network, torch::kCPU);
   EXPECT_TRUE(torch::equal(network.named_parameters()["0.weight"], before));
   for (int pass = 0; pass < 2; ++pass) {
-    network.forward(torch::rand({4, 3, 32, 32}), Pass{true, 0, 0, {}}).square().sum().backward();
+    network.forward(torch::rand({4, 3, 32, 32}), Pass{true, nullptr, {}}).square().sum().backward();
   }
   std::vector<std::string> frozen;
   for (const FlatEntry& entry : state.parameter_entries()) {
