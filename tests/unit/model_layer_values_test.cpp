@@ -17,7 +17,7 @@
 namespace cifar {
 namespace {
 
-const Pass kTraining{true, 0, 0, {}};
+const Pass kTraining{true, nullptr, {}};
 
 void expect_near(const torch::Tensor& found, const torch::Tensor& expected, double tolerance) {
   ASSERT_EQ(found.sizes(), expected.sizes());

@@ -16,7 +16,7 @@ namespace {
 using Lines = std::vector<std::string>;
 
 const Shape kImage{3, 32, 32};
-const Pass kTraining{true, 0, 0, {}};
+const Pass kTraining{true, nullptr, {}};
 
 std::unique_ptr<Network> network_of(const Lines& lines, Kernels kernels = Kernels::kLibTorch) {
   return std::make_unique<Network>(lines, kImage, 10, 42, kernels);
