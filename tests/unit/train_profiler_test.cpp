@@ -1,11 +1,9 @@
 // The profile of a few steps: the arithmetic of the table, and what is profiled.
 #include <gmock/gmock.h>
 
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "base/files.h"
 #include "temp_folder.h"
 #include "train/profiler.h"
 
@@ -56,8 +54,7 @@ TEST(Profiler, ProfilesSoManyStepsAfterTheFirst) {
   }
   EXPECT_EQ(at, 7);
   EXPECT_THAT(table, testing::ContainsRegex("\naten::mm +13 "));  // 6 in step 6, 7 in step 7
-  std::ifstream stream(file);
-  const auto trace = nlohmann::json::parse(std::istreambuf_iterator<char>(stream), {});
+  const auto trace = nlohmann::json::parse(read_file(file, ExitCode::kUsage));
   EXPECT_GT(trace.at("traceEvents").size(), 13u);
 }
 
