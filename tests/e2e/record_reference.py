@@ -1,5 +1,6 @@
-"""An independent account of configs/fast/94.toml in PyTorch, float32: augmentation, whitening, network,
-Muon beside SGD, test-time augmentation. The shards, their batches and batch-norm are reference.py's."""
+"""An independent account of configs/fast/94.toml in PyTorch, float32: augmentation, whitening,
+network, Muon beside SGD, test-time augmentation. Shards, batches and batch-norm's averages are
+reference.py's."""
 import numpy as np
 import torch
 from torch import nn
