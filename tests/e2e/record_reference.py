@@ -1,5 +1,6 @@
-"""An independent account of configs/fast/94.toml in PyTorch, float32: augmentation, whitening, network,
-Muon beside SGD, test-time augmentation. The shards, their batches and batch-norm are reference.py's."""
+"""An independent account of configs/fast/94.toml in PyTorch, float32: augmentation, whitening,
+network, Muon beside SGD, test-time augmentation. Shards, batches and batch-norm's averages are
+reference.py's."""
 import numpy as np
 import torch
 from torch import nn
@@ -132,7 +133,8 @@ class Optimizers:
     """Every rate falls linearly to 0, that of whitening's bias over steps of its own."""
 
     def __init__(self, model, steps, whitening_steps):
-        self.named = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        self.named = {name: value for name, value in model.named_parameters()
+                      if value.requires_grad}
         filters = [value for value in self.named.values() if value.dim() == 4]
         norms = [value for name, value in self.named.items()
                  if value.dim() == 1 and name != "0.bias"]

@@ -16,9 +16,9 @@ from record_recipe import SEED, assert_close, recipe, run_steps
 #
 # Where two values of a max-pool window differ by rounding alone (in flat parts of an image all do),
 # another winner is another gradient; Muon gives each of its directions the same size, and after ten
-# steps PyTorch itself is 0.3 of the largest weight from PyTorch in the other memory order. With average
-# pooling it stays within 1e-5. So: ten steps in a row with average pooling, and each of ten with the
-# recipe's own from where the program began it, on the same convolutions.
+# steps PyTorch itself is 0.3 of the largest weight from PyTorch in the other memory order. With
+# average pooling it stays within 1e-5. So: ten steps in a row with average pooling, and each of ten
+# with the recipe's own from where the program began it, on the same convolutions.
 
 IMAGES, BATCH, SHARDS, STEPS, ALL_STEPS = 600, 48, 3, 10, 12
 TWELVE_STEPS = (("validation_size = 0", f"validation_size = {50000 - IMAGES}"),
@@ -41,7 +41,8 @@ def reference_training(**options):
     images, labels = reference.load_train(CIFAR10_DIR)
     split = reference.shuffled(range(50000), SEED, reference.SPLIT)[:IMAGES]
     model = record_reference.network(SEED, **options)
-    model[0].weight.data = record_reference.whitening(record_reference.normalised(images[sorted(split)]))
+    inputs = record_reference.normalised(images[sorted(split)])
+    model[0].weight.data = record_reference.whitening(inputs)
     optimizers = record_reference.Optimizers(model, ALL_STEPS, ALL_STEPS // 2)
     batches = reference.batches(SEED, 0, BATCH, validation=50000 - IMAGES)
     return record_reference.Training(model, optimizers, images, labels, SEED, SHARDS), batches

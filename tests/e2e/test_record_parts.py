@@ -1,5 +1,6 @@
-"""The parts of configs/fast/94.toml, each by itself against PyTorch (record_reference.py): whitening,
-Muon, alternating flip with reflecting crop, test-time augmentation; and what they say of bad input."""
+"""The parts of configs/fast/94.toml, each by itself against PyTorch (record_reference.py):
+whitening, Muon, alternating flip with reflecting crop, test-time augmentation; and what they say of
+bad input."""
 import json
 
 import pytest
@@ -37,7 +38,7 @@ def test_muon_from_equal_gradients(tmp_path):
     # The gradient is what momentum's buffers hold more than 0.6 of what they held.
     run_steps(tmp_path / "run", recipe(tmp_path), 2, "--batch-size", 16, "--shards", 1)
     before, after = (load(tmp_path / "run", step) for step in (1, 2))
-    buffers = [checkpoint["optimizer"]["state"]["momentum_buffer"] for checkpoint in (before, after)]
+    buffers = [each["optimizer"]["state"]["momentum_buffer"] for each in (before, after)]
     filters = [name for name, value in before["model"].items() if value.dim() == 4][1:]
     assert len(filters) == 6
     parameters = [before["model"][name].double() for name in filters]
@@ -106,8 +107,8 @@ def small_checkpoint(tmp_path_factory):
 @pytest.mark.parametrize("tta", ["none", "mirror", "shift"])
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_test_time_augmentation(small_checkpoint, three_epochs, tta, ranks):
-    result = run("evaluate", "--checkpoint", small_checkpoint, "--data", CIFAR10_DIR, "--device", "cpu",
-                 "--threads", 1, "--tta", tta, "--json", ranks=ranks)
+    result = run("evaluate", "--checkpoint", small_checkpoint, "--data", CIFAR10_DIR, "--device",
+                 "cpu", "--threads", 1, "--tta", tta, "--json", ranks=ranks)
     found = json.loads(result.out)
     images, labels = reference.load(CIFAR10_DIR, ["test_batch.bin"])
     loss, right = record_reference.evaluate(three_epochs, images, labels, tta)
@@ -123,14 +124,22 @@ LATER_CONV = '"conv 256 no-bias dirac", "pool max 2",'
 
 @pytest.mark.parametrize("ranks", [1, 2])
 @pytest.mark.parametrize("changes, flags, words", [
-    ([('["whiten.bias"]', '["whiten.bias", "3.weight"]')], [], ["optimizer.parameters", '"3.weight"']),
-    ([('["whiten.bias"]', '["whiten.bias", "25.*"]')], [], ["25.weight", "claimed by optimizers"]),
-    ([('["whiten.bias"]', '["linear.weight"]')], [], ["0.bias", "claimed by no optimizer"]),
-    ([(LATER_CONV, f'"residual", {LATER_CONV} "add",')], [], ['"add"', "64x15x15"]),
-    ([('"whiten 2", "gelu"', '"gelu", "whiten 2"')], [], ["whiten 2"]),
-    ([('"whiten 2"', '"whiten 2 images 50001"')], [], ["whiten", "50001", "50000"]),
-    ([], ["--validation-size", 45001], ["whiten", "5000", "4999"]),
-    ([], ["--precision", "fp16"], ["fp16"]),
+    ([('["whiten.bias"]', '["whiten.bias", "3.weight"]')], [],
+     ['optimizer.parameters: "3.weight" of sgd; expected a pattern of trainable parameters (']),
+    ([('["whiten.bias"]', '["whiten.bias", "25.*"]')], [],
+     ["optimizer.parameters: 25.weight: claimed by optimizers 1 and 3, counted from 0; expected "]),
+    ([('["whiten.bias"]', '["linear.weight"]')], [],
+     ["optimizer.parameters: 0.bias: claimed by no optimizer; expected one that updates it"]),
+    ([(LATER_CONV, f'"residual", {LATER_CONV} "add",')], [],
+     ['layer 12 ("add"): 256x7x7 onto 64x15x15; expected equal shapes']),
+    ([('"whiten 2", "gelu"', '"gelu", "whiten 2"')], [],
+     ['layer 1 ("whiten 2"): behind other layers; expected to be the first']),
+    ([('"whiten 2"', '"whiten 2 images 50001"')], [],
+     ['layer 0 ("whiten"): images 50001; expected at most 50000, the images of the train split']),
+    ([], ["--validation-size", 45001],
+     ['layer 0 ("whiten"): images 5000; expected at most 4999, the images of the train split']),
+    ([], ["--precision", "fp16"],
+     ["--precision: fp16 on the CPU; expected fp32 or bf16, or a GPU"]),
 ])
 def test_bad_input(tmp_path, changes, flags, words, ranks):
     result = run(*train_arguments(tmp_path / "run", "--config", recipe(tmp_path, *changes),
