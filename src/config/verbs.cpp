@@ -63,7 +63,7 @@ its step and its tensors.
         "evaluate.contact_sheet"}},
       {"repeat",
        "--runs N",
-       "train N times, and how well that goes",
+       "train it N times",
        R"(Trains the recipe N times, with seeds in a row, in one process, and writes mean,
 standard deviation and times as JSON. Timed are whitening, training and the last
 evaluation; not loading the data, a warm-up and drawing initial weights. Keeps

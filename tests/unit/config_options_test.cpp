@@ -96,7 +96,7 @@ TEST(Options, SayWhatTheyExpect) {
   EXPECT_EQ(expectation(find("optimizer.momentum")), "a number of at least 0, below 1");
   EXPECT_EQ(expectation(find("schedule.final_factor")), "a number from 0 to 1");
   EXPECT_EQ(expectation(find("augmentation.mean")), "3 numbers from 0 to 1");
-  EXPECT_EQ(expectation(find("train.precision")), "fp32, tf32 or bf16");
+  EXPECT_EQ(expectation(find("train.precision")), "fp32, tf32, bf16 or fp16");
   EXPECT_EQ(expectation(find("augmentation.flip")), "none, random or alternating");
   EXPECT_EQ(expectation(find("optimizer.nesterov")), "true or false");
 }
