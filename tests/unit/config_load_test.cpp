@@ -304,11 +304,11 @@ TEST_F(Load, RefusesBadFlags) {
        "--batch_size: unknown flag; expected a flag of --help, perhaps --batch-size"},
       {{"-x"}, "-x: unknown flag; expected a flag of --help, perhaps --std"},
       {{"trian"},
-       "trian: unknown verb; expected train, evaluate, predict, report, inspect or doctor, perhaps "
-       "train"},
+       "trian: unknown verb; expected train, evaluate, predict, report, inspect, repeat or doctor, "
+       "perhaps train"},
       {{""},
-       ": unknown verb; expected train, evaluate, predict, report, inspect or doctor, perhaps "
-       "train"},
+       ": unknown verb; expected train, evaluate, predict, report, inspect, repeat or doctor, "
+       "perhaps train"},
       {{"--batch-size", "-3"}, "--batch-size: -3; expected an integer of at least 1"},
       {{"--epochs", "0"}, "--epochs: 0; expected an integer of at least 1"},
       {{"--epochs", "2.5"}, "--epochs: 2.5; expected an integer of at least 1"},
