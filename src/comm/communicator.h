@@ -64,6 +64,10 @@ class Communicator {
     finish();
   }
 
+  // Gives what the current stream has been given so far the deadline of a collective: a captured
+  // step is replayed without a call of this class.
+  virtual void watch() {}
+
   // The step that the next calls belong to, for errors; -1: none.
   virtual void set_step(int64_t step) { step_ = step; }
   int64_t step() const { return step_; }

@@ -75,10 +75,9 @@ class NcclCommunicator : public Communicator {
   int size() const override { return world_.size(); }
   std::string name() const override { return "nccl"; }
 
-  // A captured step is replayed without a call of this class: its work is watched from one step to
-  // the next.
+  void watch() override { watch_for("work on the GPU", c10::cuda::getCurrentCUDAStream()); }
+
   void set_step(int64_t step) override {
-    watch_for("work on the GPU", c10::cuda::getCurrentCUDAStream());
     Communicator::set_step(step);
     host_->set_step(step);
   }

@@ -16,7 +16,7 @@ struct DataConfig {
 };
 
 struct ModelConfig {
-  std::vector<std::string> layers;  // see model/layers.h for the grammar
+  std::vector<std::string> layers;  // see model/layer.h for the grammar
 };
 
 // In this order: crop, flip, normalise, jitter, cutout. See data/augment.h.

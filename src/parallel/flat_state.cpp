@@ -24,7 +24,7 @@ std::vector<FlatEntry> lay_out(const Named& tensors, int64_t& total,
   std::vector<FlatEntry> entries;
   total = 0;
   for (const size_t i : order) {
-    entries.push_back({tensors[i].key(), tensors[i].value(), total, tensors[i].value().numel()});
+    entries.push_back({tensors[i].key(), tensors[i].value(), total, tensors[i].value().numel(), i});
     total += (tensors[i].value().numel() + kAlignment - 1) / kAlignment * kAlignment;
   }
   return entries;

@@ -24,6 +24,7 @@ struct FlatEntry {
   torch::Tensor tensor;  // the network's own: a view into the flat one
   int64_t offset;        // in elements
   int64_t size;          // in elements, without the gap behind
+  size_t place = 0;      // among the network's own, in its order
 };
 
 class FlatState {

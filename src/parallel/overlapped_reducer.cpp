@@ -3,6 +3,10 @@
 #include <torch/csrc/autograd/utils/lambda_post_hook.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
 namespace cifar {
 
 OverlappedReducer::OverlappedReducer(Communicator& comm, const FlatState& state,
@@ -12,18 +16,27 @@ OverlappedReducer::OverlappedReducer(Communicator& comm, const FlatState& state,
   const int64_t element = static_cast<int64_t>(state.reduced().element_size());
   // The metrics, at the end of the flat tensor, are known before backward: they go with the first.
   int64_t end = state.reduced().numel(), parameters = 0;
+  size_t earliest = entries.size();
+  std::vector<size_t> earliest_of;  // of each bucket its parameter that backward reaches last
   for (size_t i = entries.size(); i-- > 0;) {
     const size_t bucket = buckets_.size();
     if (entries[i].tensor.requires_grad()) {
       watch(entries[i].tensor, bucket);
       ++parameters;
+      earliest = std::min(earliest, entries[i].place);
     }
     if (i > 0 && (end - entries[i].offset) * element < bucket_bytes) continue;
     buckets_.push_back(
         {state.reduced().narrow(0, entries[i].offset, end - entries[i].offset), parameters, 0});
+    earliest_of.push_back(earliest);
     end = entries[i].offset;
     parameters = 0;
+    earliest = entries.size();
   }
+  order_.resize(buckets_.size());
+  std::iota(order_.begin(), order_.end(), size_t{0});
+  std::ranges::stable_sort(order_, std::ranges::greater(),
+                           [&](size_t i) { return earliest_of[i]; });
 }
 
 void OverlappedReducer::watch(const torch::Tensor& parameter, size_t bucket) {
@@ -64,8 +77,8 @@ void OverlappedReducer::on_gradient(size_t bucket) {
 }
 
 void OverlappedReducer::start_ready() {
-  while (started_ < buckets_.size() && buckets_[started_].missing == 0) {
-    comm_.start_all_reduce_sum(buckets_[started_++].flat);
+  while (started_ < buckets_.size() && buckets_[order_[started_]].missing == 0) {
+    comm_.start_all_reduce_sum(buckets_[order_[started_++]].flat);
   }
 }
 

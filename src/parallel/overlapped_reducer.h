@@ -47,6 +47,8 @@ class OverlappedReducer : public Reducer {
   Communicator& comm_;
   torch::Tensor reduced_;
   std::vector<Bucket> buckets_;
+  std::vector<size_t> order_;  // in which they are started, the same on every rank: as backward
+                               // completes them, from the last layers to the first
   std::vector<Hook> hooks_;
   size_t started_ = 0;
   bool armed_ = false;

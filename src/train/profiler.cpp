@@ -17,7 +17,6 @@
 namespace cifar {
 namespace {
 
-constexpr int64_t kWarmUps = 5;
 constexpr size_t kRows = 20;
 
 struct Row {

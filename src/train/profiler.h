@@ -28,6 +28,9 @@ class Profiler {
   Profiler(int64_t steps, torch::Device device);
   ~Profiler();
 
+  // Whether steps were to be profiled, and are not yet.
+  bool pending() const { return steps_ > 0 && seen_ <= kWarmUps + steps_; }
+
   // The first steps of a process are not like the others (graphs are captured, buffers made): they
   // are passed over.
   void step_begins();
@@ -36,6 +39,8 @@ class Profiler {
   std::string step_ended(const std::string& file);
 
  private:
+  static constexpr int64_t kWarmUps = 5;
+
   int64_t steps_;
   torch::Device device_;
   int64_t seen_ = 0;

@@ -18,6 +18,7 @@ TrainStep::TrainStep(const TrainConfig& config, TrainState& state, Batches& batc
       shards_(config.shards),
       label_smoothing_(config.label_smoothing),
       sums_losses_(config.loss_reduction == "sum"),
+      loss_scale_(sums_losses_ ? 1 : precision_.loss_scale()),
       reducer_(make_reducer(config.reduction, comm, state.flat, config.shards)),
       table_(state.groups, longest_plan, state.flat.parameters().device()),
       replay_(state.flat.parameters().device(), graphs && comm.can_be_captured()),
@@ -35,6 +36,7 @@ void TrainStep::run(const Wishes& wishes) {
   tell(wishes);
   timer_.begin(Phase::kCompute);
   replay_.run(samples, [this, samples] { work(samples); });
+  comm_.watch();
   timer_.end();
   state_.set_updates(state_.updates() + 1);
 }
@@ -91,8 +93,7 @@ void TrainStep::compute_shard(const Range& shard, int64_t samples, bool last) {
   if (buffers.numel() > 0) {
     state_.flat.buffer_sums().add_(buffers, static_cast<double>(shard.count) / global);
   }
-  const double loss_scale = precision_.loss_scale();
-  const CrossEntropy terms = {1 / global, loss_scale * (sums_losses_ ? 1 : 1 / global),
+  const CrossEntropy terms = {1 / global, loss_scale_ * (sums_losses_ ? 1 : 1 / global),
                               label_smoothing_};
   const auto gradient = cross_entropy(logits, batch.labels, terms, state_.flat.metrics());
   reducer_->before_backward(last);
@@ -102,7 +103,7 @@ void TrainStep::compute_shard(const Range& shard, int64_t samples, bool last) {
 void TrainStep::update() {
   const FlatState& flat = state_.flat;
   if (flat.buffers().numel() > 0) flat.buffers().copy_(flat.buffer_sums());
-  if (precision_.loss_scale() != 1) flat.gradients().mul_(1 / precision_.loss_scale());
+  if (loss_scale_ != 1) flat.gradients().mul_(1 / loss_scale_);
   for (size_t i = 0; i < state_.groups.size(); ++i) {
     const OptimizerGroup& group = state_.groups[i];
     group.optimizer->apply(group.slice_of(flat.parameters()), group.slice_of(flat.gradients()),

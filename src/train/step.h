@@ -49,6 +49,7 @@ class TrainStep {
   int64_t shards_;
   double label_smoothing_;
   bool sums_losses_;
+  double loss_scale_;
   std::unique_ptr<Reducer> reducer_;
   StepTable table_;
   Replay replay_;

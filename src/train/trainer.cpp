@@ -64,12 +64,14 @@ void Trainer::initialise_from_data() {
   whiten(*state_.network, train_set_, split_.train, config_.augmentation);
 }
 
-ExitCode Trainer::run(const RunDirectory* directory) {
+ExitCode Trainer::run(const RunDirectory* directory, bool checkpoints) {
   directory_ = directory;
+  checkpoints_ = checkpoints;
   if (directory != nullptr) writer_.emplace(*directory);
   last_checkpoint_ = Clock::now();
   const ExitCode code = train_epochs();
   tell_checkpoint(/*wait=*/true);
+  if (profiler_.pending()) log_.warning("no profile: the run ended before its steps");
   return code;
 }
 
@@ -230,6 +232,7 @@ void Trainer::check_replicas_when_due() {
 }
 
 void Trainer::write_checkpoint() {
+  if (!checkpoints_) return;
   const auto start = Clock::now();
   check_replicas(replica_tensors(state_), comm_);
   if (directory_ == nullptr) return;

@@ -42,7 +42,8 @@ class Trainer {
 
   // From state.position to the end; kDone, or kStopped when a rank was asked to stop. `directory`
   // is null on all ranks but 0, and must outlive the trainer, which may still be writing into it.
-  ExitCode run(const RunDirectory* directory);
+  // With `checkpoints` false none is written, nor replicas compared for one.
+  ExitCode run(const RunDirectory* directory, bool checkpoints = true);
 
   // Asks the network about the test split; run() does at its end.
   void test();
@@ -78,6 +79,7 @@ class Trainer {
   TrainState& state_;
   Communicator& comm_;
   const RunDirectory* directory_ = nullptr;
+  bool checkpoints_ = true;
   std::optional<CheckpointWriter> writer_;  // where there is a directory
   const Signals& signals_;
   const Log& log_;

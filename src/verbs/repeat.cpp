@@ -3,7 +3,10 @@
 // the data, a warm-up and the drawing of initial weights do not.
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <chrono>
+#include <cstring>
+#include <fstream>
 
 #include "base/files.h"
 #include "report/repeats.h"
@@ -32,7 +35,8 @@ class Repeater {
   void warm_up(int64_t steps) {
     begin();
     config_.run.max_steps = steps;
-    trainer_.run(nullptr);
+    initialise();
+    trainer_.run(nullptr, /*checkpoints=*/false);
     trainer_.test();
     config_.run.max_steps = 0;
   }
@@ -43,9 +47,8 @@ class Repeater {
     begin();
     comm_->barrier();
     const auto start = std::chrono::steady_clock::now();
-    if (comm_->rank() == 0) trainer_.initialise_from_data();
-    broadcast(state_, *comm_);
-    const ExitCode code = trainer_.run(nullptr);
+    initialise();
+    const ExitCode code = trainer_.run(nullptr, /*checkpoints=*/false);
     comm_->barrier();
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     if (code != ExitCode::kDone) return code;
@@ -75,6 +78,11 @@ class Repeater {
  private:
   void begin() { state_.begin_anew(config_); }
 
+  void initialise() {
+    if (comm_->rank() == 0) trainer_.initialise_from_data();
+    broadcast(state_, *comm_);
+  }
+
   Config config_;
   Log quiet_{-1};  // of no rank
   Dataset dataset_;
@@ -82,6 +90,17 @@ class Repeater {
   TrainState state_;
   Trainer trainer_;
 };
+
+// What train does and this does not, and what would only show after hours.
+void check(const Config& config, const std::string& output) {
+  if (!config.train.init_from.empty()) {
+    throw Error(ExitCode::kUsage, "--init-from " + config.train.init_from, "given to repeat",
+                "weights that each training draws by its seed");
+  }
+  if (!std::ofstream(output, std::ios::app)) {
+    throw Error(ExitCode::kUsage, output, std::strerror(errno), "a file for the results");
+  }
+}
 
 }  // namespace
 
@@ -93,6 +112,8 @@ ExitCode repeat(const Invocation& invocation) {
   config.train.threads = set_threads(config.train, device, invocation.world);
   const std::string output =
       config.evaluate.output.empty() ? "repeat-" + config.recipe + ".json" : config.evaluate.output;
+  config.run.max_steps = config.run.profile = config.run.check_replicas_every = 0;
+  if (invocation.world.rank() == 0) check(config, output);
   Repeater repeater(invocation, config, device);
   const RepeatedRecipe facts = repeater.facts(invocation, device);
   log.line(fmt::format("recipe {} on {}, {} times from seed {}; warm-up", config.recipe, facts.data,
@@ -104,7 +125,11 @@ ExitCode repeat(const Invocation& invocation) {
   for (int64_t i = 0; i < config.evaluate.runs; ++i) {
     Repeat result;
     const ExitCode code = repeater.train(config.train.seed + i, result);
-    if (code != ExitCode::kDone) return code;
+    if (code != ExitCode::kDone) {
+      log.line(fmt::format("stopped after {} of {} trainings", i, config.evaluate.runs));
+      if (i > 0) log.line(summary_of(facts, repeats));
+      return code;
+    }
     repeats.push_back(result);
     log.line(fmt::format("run {}/{}  seed {}  test accuracy {:.4f}  {:.2f} s", i + 1,
                          config.evaluate.runs, result.seed, result.accuracy, result.seconds));

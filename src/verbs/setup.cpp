@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include <numeric>
+#include <sstream>
 
 #include "data/split.h"
 #include "data/synthetic.h"
@@ -46,8 +47,11 @@ void resolve_ranks(TrainConfig& train, int world_size, int64_t shards) {
 }
 
 std::string hardware_of(const DeviceChoice& device) {
-  const std::string text = device.device.is_cuda() ? describe_devices() : cpu_name();
-  return text.substr(0, text.find('\n'));
+  if (device.device.is_cpu()) return cpu_name();
+  std::istringstream devices(describe_devices());  // a line each
+  std::string line;
+  for (int index = 0; index <= device.device.index(); ++index) std::getline(devices, line);
+  return line;
 }
 
 std::string json_text(const nlohmann::ordered_json& json) {

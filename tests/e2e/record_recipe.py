@@ -17,8 +17,8 @@ def recipe(folder, *changes):
 
 
 def run_steps(run_dir, path, steps, *flags, ranks=1):
-    return train(run_dir, "--config", path, "--data", CIFAR10_DIR, "--max-steps", steps,
-                 "--checkpoint-every", 1, "--keep", 0, *flags, ranks=ranks)
+    return train(run_dir, "--config", path, "--data", CIFAR10_DIR, "--reduction", "ordered",
+                 "--max-steps", steps, "--checkpoint-every", 1, "--keep", 0, *flags, ranks=ranks)
 
 
 def assert_close(ours, theirs, tolerance=1e-4):

@@ -85,7 +85,7 @@ def test_the_table_has_the_card_the_checks_and_the_rates(machine):
     assert table.count("| Kernel.Sums | OK, 12 ms |") == 3
     assert table.count("| Step.Runs/cuda | SKIPPED, 3 ms |") == 3
     assert [line for line in table if "54323" in line] == [
-        f"| {precision} | 54323.75 | 54323.75 |" for precision in ("fp32", "tf32", "bf16", "fp16")]
+        f"| {precision} | 54323.75 | 54323.75 | yes |" for precision in ("fp32", "tf32", "bf16", "fp16")]
     claims = [line for line in table if "94.01" in line]
     assert [line.split(":")[0] for line in claims] == ["| article", "| article", "| 94", "| 94"]
     assert "--precision fp16 --runs 20" in claims[2]
@@ -103,7 +103,7 @@ def test_a_failed_check_is_in_the_table_and_in_the_exit_code(machine):
     assert done.returncode == 1
     table = (machine.tree / "build" / "gpu-results.md").read_text()
     assert "| Kernel.Sums/cuda | FAILED, 12 ms |" in table
-    assert "| fp32 | 54323.75 | 54323.75 |" in table
+    assert "| fp32 | 54323.75 | 54323.75 | yes |" in table
 
 
 def test_a_build_without_cuda_is_an_error_beside_a_gpu(machine):

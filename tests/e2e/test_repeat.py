@@ -106,8 +106,10 @@ def test_what_was_done_stays_when_it_is_stopped(recipe, tmp_path):
         if line.startswith("run 1/1000"):
             break
     process.send_signal(2)
-    process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 75
+    assert "stopped after " in output
+    assert "of the test images right" in output
     assert json.loads((tmp_path / "claim.json").read_text())["n"] >= 1
 
 
@@ -115,3 +117,4 @@ def test_bad_input(recipe, tmp_path):
     assert_error(run("repeat", "--config", recipe, *FLAGS, "--runs", 0), 2, "--runs: 0")
     assert_error(run("repeat", "--config", recipe, *FLAGS, "--target", 94), 2, "--target: 94")
     assert_error(run("repeat", "--config", recipe, *FLAGS, "--runs", 1, "--output", tmp_path), 2, tmp_path)
+    assert_error(run("repeat", "--config", recipe, *FLAGS, "--init-from", "a.pt", ranks=2), 2, "--init-from a.pt")

@@ -177,12 +177,15 @@ TEST_F(StepTest, AStepNeitherWaitsNorAllocates) {
 // Whole and short batches, dropout, a flip in each epoch anew, two optimizers, both reductions.
 TEST_F(StepTest, AGraphGivesTheBitsOfNoGraph) {
   const ImageSet set = random_images(100);
-  Config recipe = config();
+  std::vector<std::string> layers = kLayers;  // with a tensor larger than a bucket
+  layers.insert(layers.end() - 1, {"linear 64", "relu"});
+  Config recipe = config("fp32", layers);
   recipe.augmentation.flip = "alternating";
   recipe.augmentation.crop_padding = 2;
   recipe.optimizers = {recipe.optimizer, recipe.optimizer};
   recipe.optimizers[0].name = "muon";
   recipe.optimizers[0].parameters = {"conv.weight", "linear.weight"};
+  recipe.optimizers[0].normalise_every = 2;
   recipe.optimizers[1].parameters = {"*.bias", "batch-norm.weight"};
   for (const std::string reduction : {"ordered", "overlapped"}) {
     for (const std::string precision : {"fp32", "bf16", "fp16"}) {
@@ -196,13 +199,15 @@ TEST_F(StepTest, AGraphGivesTheBitsOfNoGraph) {
         for (const bool graphs : {false, true}) {
           TrainState state(recipe, gpu_);
           Stepper stepper(recipe, set, backwards(100), state, *comm, gpu_, graphs);
-          for (int64_t epoch = 0; epoch < 6; ++epoch) {
-            for (int64_t first = 0; first < 100; first += 16) {
-              stepper.run({first, std::min<int64_t>(16, 100 - first)}, {0.01, 0.001});
+          double rate = 0.01;
+          for (stepper.epoch = 0; stepper.epoch < 6; ++stepper.epoch) {
+            for (int64_t first = 0; first < 100; first += 16, rate *= 0.97) {
+              const bool last = stepper.epoch == 5 && first == 80;
+              stepper.run({first, std::min<int64_t>(16, 100 - first)}, {rate, rate / 10}, last);
             }
           }
           Position position;
-          stepper.meter.read(position);
+          EXPECT_TRUE(stepper.meter.read(position).stop);
           losses.push_back(position.loss_sum);
           hashes.push_back(state.flat.hash());
         }

@@ -88,7 +88,9 @@ TEST(FlatState, GapsStayZero) {
 TEST(FlatState, BackwardAddsIntoTheFlatGradient) {
   const Flat flat;
   const auto images = torch::rand({2, 3, 32, 32});
-  const auto loss = [&] { return flat.network->forward(images, Pass{true, nullptr, {}}).square().sum(); };
+  const auto loss = [&] {
+    return flat.network->forward(images, Pass{true, nullptr, {}}).square().sum();
+  };
   const auto expected = torch::autograd::grad({loss()}, flat.network->parameters());
   flat.state.reduced().zero_();
   loss().backward();

@@ -173,7 +173,7 @@ struct Stepper {
 
   // With a rate for each optimizer.
   void run(const Range& samples, const std::vector<double>& learning_rates, bool stop = false) {
-    step.plan({{samples, {samples.first, state.updates() + 1, 0, seed}, learning_rates}});
+    step.plan({{samples, {samples.first, state.updates() + 1, epoch, seed}, learning_rates}});
     step.run({stop, /*checkpoint=*/false});
   }
 
@@ -182,6 +182,7 @@ struct Stepper {
   Meter meter;
   TrainState& state;
   uint64_t seed;
+  int64_t epoch = 0;
   TrainStep step;
 };
 
