@@ -118,7 +118,7 @@ def test_no_data_named():
     ("[train]\nepochs = \"three\"\n", "2:10: train.epochs", '"three"', "an integer of at least 1"),
     ("[train]\nepochs = 0\n", "2:10: train.epochs", "0", "an integer of at least 1"),
     ("[train]\nbatch_size = -64\n", "2:14: train.batch_size", "-64", "an integer of at least 1"),
-    ("[optimizer]\nname = \"adan\"\n", "2:8: optimizer.name", "adan", "adam, adamw or sgd"),
+    ("[optimizer]\nname = \"adan\"\n", "2:8: optimizer.name", "adan", "adam, adamw, sgd or muon"),
     ("[model]\nlayers = \"conv 32\"\n", "2:10: model.layers", '"conv 32"', "a list"),
     ("[train\nepochs = 3\n", "1:7", "", "TOML"),
 ])
@@ -189,7 +189,7 @@ def test_a_batch_smaller_than_the_ranks_trains(tmp_path):
      "a window of 2x2 on an input of 8x1x1", "a window that fits"),
     ("conv 8 kernel 35 padding 1", 'layer 0 ("conv 8 kernel 35 padding 1")',
      "a window of 35x35 on an input of 3x32x32", "a window that fits"),
-    ("conv 8, rellu", 'layer 1 ("rellu")', "an unknown layer", "one of conv, relu, pool"),
+    ("conv 8, rellu", 'layer 1 ("rellu")', "an unknown layer", "one of conv, whiten, relu"),
     ("conv 8, relu, linear 10", 'layer 2 ("linear 10")', "an image of 8x32x32", '"flatten" before'),
     ("flatten, conv 8", 'layer 1 ("conv 8")', "a flat input of 3072", "an image"),
     ("flatten, linear 9", "model.layers", "the last output is 9", "10 features"),
