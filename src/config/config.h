@@ -35,8 +35,7 @@ struct OptimizerConfig {
   std::string name;                             // adam | adamw | sgd | muon
   std::vector<std::string> parameters = {"*"};  // globs; see optim/claims.h
   double learning_rate = 0;
-  double until_epoch =
-      0;  // where its schedule ends, and its rate is 0 from then on; 0: the run's end
+  double until_epoch = 0;   // end of its schedule, no updates from then on; 0: the run's end
   double weight_decay = 0;  // L2 for adam and sgd, decoupled for adamw
   double beta1 = 0.9;
   double beta2 = 0.999;
@@ -111,8 +110,7 @@ struct Config {
   ModelConfig model;
   AugmentationConfig augmentation;
   OptimizerConfig optimizer;
-  std::vector<OptimizerConfig>
-      optimizers;  // of [[optimizer]]; not empty: in the place of optimizer
+  std::vector<OptimizerConfig> optimizers;  // of [[optimizer]]; if any, in optimizer's place
   ScheduleConfig schedule;
   TrainConfig train;
   RunConfig run;

@@ -32,6 +32,10 @@ class Muon final : public Optimizer {
       : config_(config),
         product_type_(slice.product_type),
         momentum_buffer_(torch::zeros_like(slice.parameters)) {
+    if (config.weight_decay != 0) {
+      throw Error(ExitCode::kUsage, "optimizer.weight_decay",
+                  fmt::format("{} with muon", config.weight_decay), "0; muon has no decay");
+    }
     for (const OptimizerTensor& tensor : slice.tensors) add(tensor);
   }
 

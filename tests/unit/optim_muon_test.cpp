@@ -101,6 +101,13 @@ TEST(Muon, DoesNothingAtRateZero) {
   EXPECT_TRUE(torch::equal(parameters, before));
 }
 
+TEST(Muon, RefusesADecayThatItWouldNotHeed) {
+  OptimizerConfig config = muon();
+  config.weight_decay = 0.5;
+  EXPECT_EQ(refusal(ExitCode::kUsage, [&] { make_optimizer(config, {torch::zeros({16})}); }),
+            "optimizer.weight_decay: 0.5 with muon; expected 0; muon has no decay");
+}
+
 TEST(Muon, RefusesWhatIsNoMatrix) {
   const auto refused = [](const std::vector<int64_t>& sizes) {
     return refusal(ExitCode::kUsage, [&] {
