@@ -2,10 +2,11 @@
 // rank), mpi (host memory; CUDA tensors are staged through it) and nccl (one GPU a rank).
 //
 // Contract: every rank makes the same calls in the same order with tensors of the same size and
-// type (float32, float64, int64, uint8), contiguous. Sums are left as sums: the caller divides. CPU
-// tensors are done on return (of finish(), for those that were started); CUDA tensors are ordered
-// by the current stream, and the host does not wait. All ranks end with the same bits. A wait
-// longer than the deadline is a PeerLost that names the ranks that did not come, and the operation.
+// type (float32, float64, float16, bfloat16, int64, uint8), contiguous. Sums are left as sums: the
+// caller divides. CPU tensors are done on return (of finish(), for those that were started); CUDA
+// tensors are ordered by the current stream, and the host does not wait. All ranks end with the
+// same bits. A wait longer than the deadline is a PeerLost that names the ranks that did not come,
+// and the operation.
 #pragma once
 
 #include <torch/types.h>
@@ -42,10 +43,10 @@ class Communicator {
   // alone.
   virtual bool can_be_captured() const { return true; }
 
-  // float32 [elements] of zeros for what is reduced again and again, where the body reaches it
-  // best. Every rank calls it alike; the tensor must not outlive the communicator.
-  virtual torch::Tensor allocate(int64_t elements, torch::Device device) {
-    return torch::zeros({elements}, torch::TensorOptions(torch::kFloat32).device(device));
+  // [elements] of zeros for what is reduced again and again, where the body reaches it best. Every
+  // rank calls it alike; the tensor must not outlive the communicator.
+  virtual torch::Tensor allocate(int64_t elements, const torch::TensorOptions& options) {
+    return torch::zeros({elements}, options);
   }
 
   // Begins an in-place sum over all ranks; the tensor is not touched until finish(). Safe to call

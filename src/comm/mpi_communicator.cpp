@@ -9,7 +9,9 @@ namespace {
 constexpr int kExchangeTag = 1;
 
 MPI_Datatype mpi_type(const torch::Tensor& tensor) {
-  return TensorTypes<MPI_Datatype>{MPI_FLOAT, MPI_DOUBLE, MPI_INT64_T, MPI_UINT8_T}.of(tensor);
+  return TensorTypes<MPI_Datatype>{MPI_FLOAT,    MPI_DOUBLE,  MPI_UINT16_T,
+                                   MPI_UINT16_T, MPI_INT64_T, MPI_UINT8_T}
+      .of(tensor);
 }
 
 int count_of(const torch::Tensor& tensor) {
@@ -51,10 +53,10 @@ void MpiCommunicator::finish_from(size_t first) {
 }
 
 void MpiCommunicator::start_all_reduce_sum(torch::Tensor tensor) {
+  const MPI_Op sum = sum_.of(tensor);
   begin(next("all-reduce"), tensor, tensor.cpu(),
         [&](void* data, int count, MPI_Datatype type, MPI_Request* request) {
-          return MPI_Iallreduce(MPI_IN_PLACE, data, count, type, MPI_SUM, world_.mpi()->all,
-                                request);
+          return MPI_Iallreduce(MPI_IN_PLACE, data, count, type, sum, world_.mpi()->all, request);
         });
 }
 

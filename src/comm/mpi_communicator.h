@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "comm/mpi_sum.h"
 #include "comm/roll_call_rules.h"
 
 namespace cifar {
@@ -44,6 +45,7 @@ class MpiCommunicator : public Communicator {
 
   const World& world_;
   double timeout_;
+  MpiSum sum_;
   std::vector<Pending> pending_;
 };
 

@@ -26,7 +26,9 @@ namespace cifar {
 namespace {
 
 ncclDataType_t nccl_type(const torch::Tensor& tensor) {
-  return TensorTypes<ncclDataType_t>{ncclFloat32, ncclFloat64, ncclInt64, ncclUint8}.of(tensor);
+  return TensorTypes<ncclDataType_t>{ncclFloat32,  ncclFloat64, ncclFloat16,
+                                     ncclBfloat16, ncclInt64,   ncclUint8}
+      .of(tensor);
 }
 
 bool is_error(ncclResult_t status) {
@@ -92,9 +94,9 @@ class NcclCommunicator : public Communicator {
     started_ = true;
   }
 
-  torch::Tensor allocate(int64_t elements, torch::Device device) override {
-    if (size() == 1 || device.is_cpu()) return Communicator::allocate(elements, device);
-    return nccl_memory(nccl_, elements,
+  torch::Tensor allocate(int64_t elements, const torch::TensorOptions& options) override {
+    if (size() == 1 || options.device().is_cpu()) return Communicator::allocate(elements, options);
+    return nccl_memory(nccl_, elements, options,
                        [this](ncclResult_t status) { settle(status, "registration of memory"); });
   }
 

@@ -2,7 +2,6 @@
 #include "comm/nccl_memory.h"
 
 #include <ATen/ops/from_blob.h>
-#include <c10/cuda/CUDAFunctions.h>
 
 namespace cifar {
 namespace {
@@ -15,11 +14,9 @@ size_t rounded(size_t bytes) {
 
 }  // namespace
 
-torch::Tensor nccl_memory(ncclComm_t comm, int64_t elements,
+torch::Tensor nccl_memory(ncclComm_t comm, int64_t elements, const torch::TensorOptions& options,
                           const std::function<void(ncclResult_t)>& settle) {
-  const auto options =
-      torch::TensorOptions(torch::kFloat32).device(torch::kCUDA, c10::cuda::current_device());
-  const size_t bytes = rounded(static_cast<size_t>(elements) * sizeof(float));
+  const size_t bytes = rounded(static_cast<size_t>(elements) * options.dtype().itemsize());
   void* memory = nullptr;
   if (ncclMemAlloc(&memory, bytes) != ncclSuccess) return torch::zeros({elements}, options);
   ncclWindow_t window = nullptr;  // stays null where the GPUs have no use for one

@@ -10,9 +10,10 @@
 
 namespace cifar {
 
-// float32 [elements] of zeros on the current device. Every rank calls it with the same number, and
-// lets go of the tensor before the communicator ends. `settle` waits for a call that is under way.
-torch::Tensor nccl_memory(ncclComm_t comm, int64_t elements,
+// [elements] of zeros on the current device, which is the options'. Every rank calls it with the
+// same number, and lets go of the tensor before the communicator ends. `settle` waits for a call
+// that is under way.
+torch::Tensor nccl_memory(ncclComm_t comm, int64_t elements, const torch::TensorOptions& options,
                           const std::function<void(ncclResult_t)>& settle);
 
 }  // namespace cifar

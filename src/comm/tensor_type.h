@@ -9,7 +9,7 @@ namespace cifar {
 
 template <typename Type>
 struct TensorTypes {
-  Type float32, float64, int64, uint8;
+  Type float32, float64, float16, bfloat16, int64, uint8;
 
   // Error(kUsage) for any other.
   Type of(const torch::Tensor& tensor) const {
@@ -18,13 +18,17 @@ struct TensorTypes {
         return float32;
       case torch::kFloat64:
         return float64;
+      case torch::kHalf:
+        return float16;
+      case torch::kBFloat16:
+        return bfloat16;
       case torch::kInt64:
         return int64;
       case torch::kUInt8:
         return uint8;
       default:
         throw Error(ExitCode::kUsage, "communicator", c10::toString(tensor.scalar_type()),
-                    "float32, float64, int64 or uint8");
+                    "float32, float64, float16, bfloat16, int64 or uint8");
     }
   }
 };

@@ -42,8 +42,9 @@ struct OptimizerConfig {
   double epsilon = 1e-8;
   double momentum = 0;
   bool nesterov = false;
-  int64_t newton_schulz_steps = 5;  // muon
-  int64_t normalise_every = 0;      // muon: steps between two scalings of the weights; 0: none
+  int64_t newton_schulz_steps = 5;                // muon
+  std::string newton_schulz_stacks = "by-shape";  // muon: by-shape | padded
+  int64_t normalise_every = 0;  // muon: steps between two scalings of the weights; 0: none
   std::string scale_learning_rate = "none";  // none | linear | sqrt in batch / reference_batch_size
   int64_t reference_batch_size = 64;
 };
@@ -66,10 +67,12 @@ struct TrainConfig {
   int64_t seed = 0;                   // initial weights, shuffling, augmentation, dropout
   int64_t shards = 0;                 // of the global batch; 0: one a rank
   std::string reduction = "ordered";  // ordered | overlapped
-  int64_t threads = 0;                // of each rank; 0: its share of the cores
-  std::string precision = "fp32";     // fp32 | tf32 | bf16 | fp16
-  std::string kernels = "auto";       // auto | libtorch: convolutions on the CPU in fp32
-  double label_smoothing = 0;  // in [0, 1); of the train loss, as torch's cross_entropy has it
+  std::string reduction_precision = "fp32";  // fp32 | bf16 | fp16: of gradients on their way
+  int64_t bucket_kib = 0;  // overlapped: gradients that are summed at once; 0: chosen by measuring
+  int64_t threads = 0;     // of each rank; 0: its share of the cores
+  std::string precision = "fp32";  // fp32 | tf32 | bf16 | fp16
+  std::string kernels = "auto";    // auto | libtorch: convolutions on the CPU in fp32
+  double label_smoothing = 0;      // in [0, 1); of the train loss, as torch's cross_entropy has it
   std::string loss_reduction = "mean";  // mean | sum: what the gradient is of; metrics stay means
   std::string validation = "sharded";   // sharded | rank0
   std::string tta = "none";             // none | mirror | shift, see train/predictions.h

@@ -66,6 +66,9 @@ class Batches {
   // of moved images lacks is reflected. For Batches without `augment`.
   Batch get(const torch::Tensor& samples, const Placement& view);
 
+  // Makes room for batches of `count` images.
+  void reserve(int64_t count);
+
   // The current order, int32, on the set's device.
   torch::Tensor order() const { return order_.narrow(0, 0, length_); }
   const std::shared_ptr<const ResidentSet>& set() const { return set_; }
@@ -79,7 +82,6 @@ class Batches {
   };
 
   Batch gather(const Source& source, int64_t count, const Augmentation& augmentation);
-  void reserve(int64_t count);
   void fill(const Batch& batch, const Source& source, const Augmentation& augmentation) const;
   void fill_image(int32_t sample, const StepValues& now, const Augmentation& augmentation,
                   float* out) const;

@@ -16,13 +16,27 @@ struct MuonScalars {
   float normalise;  // 1: weights are scaled before this update; 0: they are not
 };
 
-// Matrices of one shape, whose products are computed together.
-struct Stack {
-  int64_t rows, columns;
-  std::vector<int64_t> offsets;
+// A weight as a matrix, [rows, columns] of the flat tensors.
+struct Matrix {
+  int64_t offset, rows, columns;
 
-  torch::Tensor view(const torch::Tensor& flat, int64_t offset) const {
+  torch::Tensor of(const torch::Tensor& flat) const {
     return flat.narrow(0, offset, rows * columns).view({rows, columns});
+  }
+};
+
+// Matrices whose products are computed together, each at the upper left of its part of a stack of
+// zeros, laid on its side where it is tall. The zeros stay zeros.
+struct Stack {
+  std::vector<Matrix> matrices;
+  torch::Tensor values;
+
+  torch::Tensor part_of(const torch::Tensor& stack, size_t i) const {
+    const Matrix& matrix = matrices[i];
+    const int64_t shorter = std::min(matrix.rows, matrix.columns);
+    const int64_t longer = std::max(matrix.rows, matrix.columns);
+    const auto part = stack[static_cast<int64_t>(i)].narrow(0, 0, shorter).narrow(1, 0, longer);
+    return matrix.rows > matrix.columns ? part.t() : part;
   }
 };
 
@@ -30,6 +44,7 @@ class Muon final : public Optimizer {
  public:
   Muon(const OptimizerConfig& config, const OptimizerSlice& slice)
       : config_(config),
+        padded_(config.newton_schulz_stacks == "padded"),
         product_type_(slice.product_type),
         momentum_buffer_(torch::zeros_like(slice.parameters)) {
     if (config.weight_decay != 0) {
@@ -37,6 +52,15 @@ class Muon final : public Optimizer {
                   fmt::format("{} with muon", config.weight_decay), "0; muon has no decay");
     }
     for (const OptimizerTensor& tensor : slice.tensors) add(tensor);
+    for (Stack& stack : stacks_) {
+      int64_t shorter = 0, longer = 0;
+      for (const Matrix& matrix : stack.matrices) {
+        shorter = std::max(shorter, std::min(matrix.rows, matrix.columns));
+        longer = std::max(longer, std::max(matrix.rows, matrix.columns));
+      }
+      stack.values = torch::zeros({static_cast<int64_t>(stack.matrices.size()), shorter, longer},
+                                  slice.parameters.options().dtype(product_type_));
+    }
   }
 
   int64_t scalar_bytes() const override { return sizeof(MuonScalars); }
@@ -55,16 +79,15 @@ class Muon final : public Optimizer {
     const torch::Tensor direction =
         config_.nesterov ? gradients.add(momentum_buffer_, config_.momentum) : momentum_buffer_;
     for (const Stack& stack : stacks_) {
-      std::vector<torch::Tensor> matrices;
-      for (const int64_t offset : stack.offsets) matrices.push_back(stack.view(direction, offset));
+      for (size_t i = 0; i < stack.matrices.size(); ++i) {
+        stack.part_of(stack.values, i).copy_(stack.matrices[i].of(direction));
+      }
       const torch::Tensor updates =
-          newton_schulz(torch::stack(matrices).to(product_type_), config_.newton_schulz_steps)
-              .to(torch::kFloat32)
-              .mul_(now[0]);
-      for (size_t i = 0; i < stack.offsets.size(); ++i) {
-        torch::Tensor weight = stack.view(parameters, stack.offsets[i]);
+          newton_schulz(stack.values, config_.newton_schulz_steps).to(torch::kFloat32).mul_(now[0]);
+      for (size_t i = 0; i < stack.matrices.size(); ++i) {
+        torch::Tensor weight = stack.matrices[i].of(parameters);
         if (config_.normalise_every > 0) normalise(weight, now[1]);
-        weight.sub_(updates[static_cast<int64_t>(i)]);
+        weight.sub_(stack.part_of(updates, i));
       }
     }
   }
@@ -82,10 +105,13 @@ class Muon final : public Optimizer {
                   fmt::format("{} for muon", c10::str(c10::IntArrayRef(tensor.sizes))),
                   "weights of convolutions and linear layers; another optimizer for this one");
     }
-    const auto same = [&](const Stack& it) { return it.rows == rows && it.columns == columns; };
-    auto stack = std::ranges::find_if(stacks_, same);
-    if (stack == stacks_.end()) stack = stacks_.insert(stacks_.end(), {rows, columns, {}});
-    stack->offsets.push_back(tensor.offset);
+    const auto takes = [&](const Stack& it) {
+      const Matrix& first = it.matrices.front();
+      return padded_ || (first.rows == rows && first.columns == columns);
+    };
+    auto stack = std::ranges::find_if(stacks_, takes);
+    if (stack == stacks_.end()) stack = stacks_.insert(stacks_.end(), Stack{});
+    stack->matrices.push_back({tensor.offset, rows, columns});
   }
 
   // To norm sqrt(rows), where `due` (a scalar on the device) is 1.
@@ -95,6 +121,7 @@ class Muon final : public Optimizer {
   }
 
   OptimizerConfig config_;
+  bool padded_;  // all matrices in one stack, whatever their shapes
   torch::ScalarType product_type_;
   torch::Tensor momentum_buffer_;
   std::vector<Stack> stacks_;

@@ -57,7 +57,7 @@ FlatState::FlatState(torch::nn::Module& network, torch::Device device,
   buffer_entries_ = lay_out(network.named_buffers(), buffer_length);
   parameters_ = torch::zeros({length}, options);
   const int64_t reduced = length + kMetrics + buffer_length;
-  reduced_ = comm ? comm->allocate(reduced, device) : torch::zeros({reduced}, options);
+  reduced_ = comm ? comm->allocate(reduced, options) : torch::zeros({reduced}, options);
   gradients_ = reduced_.narrow(0, 0, length);
   metrics_ = reduced_.narrow(0, length, kMetrics);
   buffer_sums_ = reduced_.narrow(0, length + kMetrics, buffer_length);

@@ -44,8 +44,12 @@ class FlatState {
   const torch::Tensor& metrics() const { return metrics_; }
   // As long as buffers(): the mean over shards of the running statistics, as a sum.
   const torch::Tensor& buffer_sums() const { return buffer_sums_; }
-  // Gradients, metrics and buffer sums: what is zeroed before a step and reduced in it.
+  // Gradients, then the rest, metrics and buffer sums: what is zeroed before a step and reduced in
+  // it.
   const torch::Tensor& reduced() const { return reduced_; }
+  torch::Tensor rest() const {
+    return reduced_.narrow(0, gradients_.numel(), reduced_.numel() - gradients_.numel());
+  }
 
   const std::vector<FlatEntry>& parameter_entries() const { return parameter_entries_; }
   const std::vector<FlatEntry>& buffer_entries() const { return buffer_entries_; }

@@ -1,48 +1,31 @@
-// Adds the shards of a step in the order of one binary tree over all of them (summation_tree.h), so
-// that the sum has the same bits on any number of ranks.
-//
-// A rank adds what it can of its own shards while they are computed, whole subtrees. The flat
-// tensor is then cut into as many chunks as there are ranks: each rank gets its chunk of every
-// subtree, adds them in the tree's order, and hands the result to all. Where each rank holds one
-// subtree (S a power of two, a rank count that divides it) these are the bytes of a ring
-// all-reduce.
+// Adds the shards of a step in one fixed order (ordered_sum.h): the same bits on any number of
+// ranks.
 #pragma once
 
 #include <vector>
 
-#include "base/range.h"
+#include "parallel/ordered_sum.h"
 #include "parallel/reducer.h"
-#include "parallel/summation_tree.h"
 
 namespace cifar {
 
 class OrderedReducer : public Reducer {
  public:
-  OrderedReducer(Communicator& comm, const FlatState& state, int64_t shards);
+  // `type`, of the gradients on their way, is what each shard's gradient is rounded to, and each
+  // sum of them; metrics and statistics travel in float32.
+  OrderedReducer(Communicator& comm, const FlatState& state, int64_t shards,
+                 torch::ScalarType type = torch::kFloat32);
 
   void begin() override;
   void before_backward(bool) override {}
   void after_shard(int64_t shard) override;
   void finish() override;
+  std::string text() const override { return "ordered"; }
 
  private:
-  using Sum = TreeSum<torch::Tensor>;
-
-  void add(torch::Tensor& left, torch::Tensor& right);
-  torch::Tensor take_spare();
-  Range chunk_of(int rank) const;
-  // This rank's chunk, summed over all subtrees of all ranks.
-  torch::Tensor sum_of_chunk();
-  void gather_chunks();
-
-  Communicator& comm_;
   torch::Tensor reduced_;
-  int64_t shards_;
-  Range mine_;                                // the shards of this rank
-  std::vector<std::vector<TreeNode>> nodes_;  // by rank: the subtrees that it sends
-  torch::Tensor incoming_;                    // [subtrees of the others, length of this chunk]
-  Sum sum_;
-  std::vector<torch::Tensor> spare_;  // as long as reduced_, for subtrees that wait for a sibling
+  torch::Tensor gradients_, rounded_;  // `rounded_` is undefined for float32
+  std::vector<OrderedSum> sums_;
 };
 
 }  // namespace cifar

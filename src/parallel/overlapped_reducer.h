@@ -17,8 +17,10 @@ namespace cifar {
 
 class OverlappedReducer : public Reducer {
  public:
-  // `bucket_bytes`: a bucket is closed once it holds that much.
-  OverlappedReducer(Communicator& comm, const FlatState& state, int64_t bucket_bytes);
+  // `bucket_bytes`: a bucket is closed once so many are to be sent for it. `type`, of the gradients
+  // on their way, is what a rank's sums are rounded to; metrics and statistics travel in float32.
+  OverlappedReducer(Communicator& comm, const FlatState& state, int64_t bucket_bytes,
+                    torch::ScalarType type = torch::kFloat32);
   ~OverlappedReducer() override;
 
   void begin() override { reduced_.zero_(); }
@@ -26,29 +28,30 @@ class OverlappedReducer : public Reducer {
   void before_backward(bool last) override;
   void after_shard(int64_t) override {}
   void finish() override;
+  std::string text() const override;
 
-  int64_t buckets() const { return static_cast<int64_t>(buckets_.size()); }
+  int64_t buckets() const { return static_cast<int64_t>(pieces_.size()); }
 
  private:
-  struct Bucket {
-    torch::Tensor flat;  // its slice of state.reduced()
-    int64_t parameters;  // that train; none where all are frozen: ready from the start
-    int64_t missing;
+  struct Piece {
+    torch::Tensor flat;   // its slice of state.reduced()
+    torch::Tensor sent;   // `flat` itself, or what it is rounded to
+    int64_t parameters;   // that train; none where all are frozen: ready from the start
+    int64_t missing = 0;  // of them, in this step
   };
   struct Hook {
     std::shared_ptr<torch::autograd::Node> accumulator;  // keeps the hook alive
     uintptr_t key;
   };
 
-  void watch(const torch::Tensor& parameter, size_t bucket);
-  void on_gradient(size_t bucket);
+  void watch(const torch::Tensor& parameter, size_t piece);
+  void on_gradient(size_t piece);
   void start_ready();
 
   Communicator& comm_;
   torch::Tensor reduced_;
-  std::vector<Bucket> buckets_;
-  std::vector<size_t> order_;  // in which they are started, the same on every rank: as backward
-                               // completes them, from the last layers to the first
+  torch::Tensor rounded_;      // as long as the gradients; undefined for float32
+  std::vector<Piece> pieces_;  // in the order in which they are started
   std::vector<Hook> hooks_;
   size_t started_ = 0;
   bool armed_ = false;

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "comm/communicator.h"
+#include "config/config.h"
 #include "parallel/flat_state.h"
 
 namespace cifar {
@@ -27,10 +28,13 @@ class Reducer {
   virtual void before_backward(bool last) = 0;
   virtual void after_shard(int64_t shard) = 0;
   virtual void finish() = 0;
+  // For people: "overlapped, 3 buckets".
+  virtual std::string text() const = 0;
 };
 
-// `kind`: overlapped | ordered. Error(kUsage) for ordered with more ranks than shards.
-std::unique_ptr<Reducer> make_reducer(const std::string& kind, Communicator& comm,
-                                      const FlatState& state, int64_t shards);
+// As config's reduction, shards, reduction_precision and bucket_kib say. Every rank calls it: the
+// size of buckets may have to be measured. Error(kUsage) for ordered with more ranks than shards.
+std::unique_ptr<Reducer> make_reducer(const TrainConfig& config, Communicator& comm,
+                                      const FlatState& state);
 
 }  // namespace cifar

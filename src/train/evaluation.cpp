@@ -12,9 +12,4 @@ EvaluationResult summary_of(const std::vector<Prediction>& predictions) {
   return result;
 }
 
-EvaluationResult evaluate(Network& network, Batches& batches, int64_t samples,
-                          const std::string& how, const Precision& precision, Communicator& comm) {
-  return summary_of(predict(network, batches, samples, how, precision, comm));
-}
-
 }  // namespace cifar

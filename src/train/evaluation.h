@@ -18,8 +18,4 @@ struct EvaluationResult {
 // Adds in the order of the predictions, so that the bits depend on nothing else.
 EvaluationResult summary_of(const std::vector<Prediction>& predictions);
 
-// The summary of what predict() finds.
-EvaluationResult evaluate(Network& network, Batches& batches, int64_t samples,
-                          const std::string& how, const Precision& precision, Communicator& comm);
-
 }  // namespace cifar

@@ -18,10 +18,7 @@ int64_t block_of(torch::Device device) {
   return device.is_cuda() ? 1000 : 250;
 }
 
-Range my_blocks(int64_t blocks, const std::string& how, const Communicator& comm) {
-  if (how == "rank0") return comm.rank() == 0 ? Range{0, blocks} : Range{};
-  return part_of(blocks, comm.size(), comm.rank());
-}
+constexpr int64_t kMostViews = 6;
 
 struct View {
   Placement placement;
@@ -37,36 +34,6 @@ std::vector<View> views_of(const std::string& name) {
   }
   return {{{0, 0, false}, 1}};
 }
-
-class Predictor {
- public:
-  Predictor(Network& network, Batches& batches, const std::string& how, Communicator& comm)
-      : network_(network), batches_(batches), how_(how), comm_(comm) {}
-
-  // float32 [n, kClasses + 1]: the logits for a view of each of `samples`, and the label.
-  torch::Tensor rows(const torch::Tensor& samples, const Placement& view) {
-    const int64_t count = samples.size(0);
-    const int64_t images = block_of(samples.device());
-    const Range mine = my_blocks((count + images - 1) / images, how_, comm_);
-    auto rows = torch::zeros({count, kClasses + 1}, samples.options().dtype(torch::kFloat32));
-    for (int64_t block = mine.first; block < mine.end(); ++block) {
-      const int64_t first = block * images, size = std::min(images, count - first);
-      const Batch batch = batches_.get(samples.narrow(0, first, size), view);
-      const auto part = rows.narrow(0, first, size);
-      part.narrow(1, 0, kClasses).copy_(network_.forward(batch.images, Pass{}));
-      part.select(1, kClasses).copy_(batch.labels);
-    }
-    // All but one rank hold zeros for a row, so this sum is exact.
-    comm_.all_reduce_sum(rows);
-    return rows;
-  }
-
- private:
-  Network& network_;
-  Batches& batches_;
-  const std::string& how_;
-  Communicator& comm_;
-};
 
 // int64: the places of the `count` rows whose largest probability is lowest, in order.
 torch::Tensor least_sure(const torch::Tensor& logits, int64_t count) {
@@ -102,27 +69,72 @@ std::string TestTimeAugmentation::text() const {
          (uncertain < 1 ? fmt::format(" for the least sure {:.4g} %", 100 * uncertain) : "");
 }
 
-std::vector<Prediction> predict(Network& network, Batches& batches, int64_t samples,
-                                const std::string& how, const Precision& precision,
-                                Communicator& comm, const TestTimeAugmentation& tta) {
+Predictor::Predictor(Network& network, Batches& batches, int64_t samples, const std::string& how,
+                     const Precision& precision, Communicator& comm,
+                     const TestTimeAugmentation& tta, bool graphs)
+    : network_(network),
+      batches_(batches),
+      samples_(samples),
+      alone_(how == "rank0"),
+      precision_(precision),
+      comm_(comm),
+      tta_(tta),
+      replay_(batches.set()->device(), graphs) {
+  const torch::Device device = batches.set()->device();
+  const int64_t images = std::clamp(samples, int64_t{1}, block_of(device));
+  const auto options = torch::TensorOptions().device(device);
+  block_ = torch::zeros({images}, options.dtype(torch::kInt32));
+  answers_ = torch::zeros({images, kClasses + 1}, options.dtype(torch::kFloat32));
+  batches.reserve(images);
+}
+
+std::vector<Prediction> Predictor::predict() {
   torch::NoGradGuard no_grad;
-  const Precision::Scope scope(precision);
-  const std::vector<View> views = views_of(tta.views);
-  const auto order = batches.order().narrow(0, 0, samples);
-  Predictor predictor(network, batches, how, comm);
-  const auto rows = predictor.rows(order, views[0].placement);
+  const std::vector<View> views = views_of(tta_.views);
+  const auto order = batches_.order().narrow(0, 0, samples_);
+  const auto rows = this->rows(order, 0);
   const auto logits = rows.narrow(1, 0, kClasses);
-  const int64_t uncertain = std::llround(tta.uncertain * static_cast<double>(samples));
+  const int64_t uncertain = std::llround(tta_.uncertain * static_cast<double>(samples_));
   if (views.size() > 1 && uncertain > 0) {
     const auto places = least_sure(logits, uncertain);
     const auto mean = logits.index_select(0, places).mul_(views[0].weight);
     for (size_t i = 1; i < views.size(); ++i) {
-      const auto seen = predictor.rows(order.index_select(0, places), views[i].placement);
+      const auto seen = this->rows(order.index_select(0, places), i);
       mean.add_(seen.narrow(1, 0, kClasses), views[i].weight);
     }
     logits.index_copy_(0, places, mean);
   }
   return predictions_from(rows);
+}
+
+// float32 [n, kClasses + 1]: the logits for a view of each of `samples`, and the label.
+torch::Tensor Predictor::rows(const torch::Tensor& samples, size_t view) {
+  const Placement placement = views_of(tta_.views).at(view).placement;
+  const int64_t count = samples.size(0), images = block_.size(0);
+  const int64_t blocks = (count + images - 1) / images;
+  const Range mine = !alone_             ? part_of(blocks, comm_.size(), comm_.rank())
+                     : comm_.rank() == 0 ? Range{0, blocks}
+                                         : Range{};
+  auto rows = torch::zeros({count, kClasses + 1}, answers_.options());
+  for (int64_t block = mine.first; block < mine.end(); ++block) {
+    const int64_t first = block * images, size = std::min(images, count - first);
+    block_.narrow(0, 0, size).copy_(samples.narrow(0, first, size));
+    const int64_t variant = size * kMostViews + static_cast<int64_t>(view);
+    replay_.run(variant, [&] { ask(size, placement); });
+    rows.narrow(0, first, size).copy_(answers_.narrow(0, 0, size));
+  }
+  // All but one rank hold zeros for a row, so this sum is exact.
+  comm_.all_reduce_sum(rows);
+  return rows;
+}
+
+// From block_ into answers_, by nothing that the host knows but what tells one graph from another.
+void Predictor::ask(int64_t count, const Placement& view) {
+  const Precision::Scope scope(precision_);
+  const Batch batch = batches_.get(block_.narrow(0, 0, count), view);
+  const auto part = answers_.narrow(0, 0, count);
+  part.narrow(1, 0, kClasses).copy_(network_.forward(batch.images, Pass{}));
+  part.select(1, kClasses).copy_(batch.labels);
 }
 
 Confusion::Confusion(const std::vector<Prediction>& predictions) {

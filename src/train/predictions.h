@@ -13,6 +13,7 @@
 #include "data/batches.h"
 #include "model/network.h"
 #include "train/precision.h"
+#include "train/replay.h"
 
 namespace cifar {
 
@@ -46,12 +47,36 @@ struct TestTimeAugmentation {
   double uncertain = 1;
 };
 
-// The first `samples` samples of the order of `batches`, in that order. `how`: "sharded", the
-// blocks are divided over the ranks; "rank0", rank 0 computes them all while the others wait. Every
-// rank calls it and gets all. Views are computed one after another, in the memory of one.
-std::vector<Prediction> predict(Network& network, Batches& batches, int64_t samples,
-                                const std::string& how, const Precision& precision,
-                                Communicator& comm, const TestTimeAugmentation& tta = {});
+// Asks a network about the images of a split, once or again and again while it is trained. On a GPU
+// what it does to a block of images is captured as a CUDA graph and replayed (train/replay.h).
+class Predictor {
+ public:
+  // About the first `samples` samples of the order of `batches`. `how`: "sharded", the blocks are
+  // divided over the ranks; "rank0", rank 0 computes them all while the others wait. With `graphs`
+  // false a GPU's work is launched piece by piece, to the same results.
+  Predictor(Network& network, Batches& batches, int64_t samples, const std::string& how,
+            const Precision& precision, Communicator& comm, const TestTimeAugmentation& tta = {},
+            bool graphs = false);
+
+  // In the order of the samples. Every rank calls it and gets all. Views are computed one after
+  // another, in the memory of one.
+  std::vector<Prediction> predict();
+
+ private:
+  torch::Tensor rows(const torch::Tensor& samples, size_t view);
+  void ask(int64_t count, const Placement& view);
+
+  Network& network_;
+  Batches& batches_;
+  int64_t samples_;
+  bool alone_;  // rank 0 computes everything
+  Precision precision_;
+  Communicator& comm_;
+  TestTimeAugmentation tta_;
+  Replay replay_;
+  torch::Tensor block_;    // int32 [images]: the samples of the block in work
+  torch::Tensor answers_;  // float32 [images, kClasses + 1]: its logits and labels
+};
 
 // Images of class i that were taken for class j.
 struct Confusion {

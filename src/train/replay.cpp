@@ -9,13 +9,6 @@ namespace cifar {
 
 #if CIFAR_HAS_CUDA
 
-namespace {
-
-// Libraries choose kernels and workspaces, and autograd makes its buffers, in the first few.
-constexpr int kWarmUps = 3;
-
-}  // namespace
-
 struct Replay::Graph {
   int warm_ups = 0;
   bool captured = false;

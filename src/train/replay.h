@@ -16,6 +16,10 @@ namespace cifar {
 
 class Replay {
  public:
+  // Times that a piece of work is done plainly before it is captured: libraries choose kernels and
+  // workspaces, and autograd makes its buffers, in the first few.
+  static constexpr int kWarmUps = 3;
+
   // With `graphs` false, or on the CPU, run() is a plain call.
   Replay(torch::Device device, bool graphs);
   ~Replay();

@@ -19,7 +19,7 @@ TrainStep::TrainStep(const TrainConfig& config, TrainState& state, Batches& batc
       label_smoothing_(config.label_smoothing),
       sums_losses_(config.loss_reduction == "sum"),
       loss_scale_(sums_losses_ ? 1 : precision_.loss_scale()),
-      reducer_(make_reducer(config.reduction, comm, state.flat, config.shards)),
+      reducer_(make_reducer(config, comm, state.flat)),
       table_(state.groups, longest_plan, state.flat.parameters().device()),
       replay_(state.flat.parameters().device(), graphs && comm.can_be_captured()),
       buffers_before_(torch::empty_like(state.flat.buffers())),

@@ -31,6 +31,7 @@ class TrainStep {
 
   // The steps that come next, in place of those planned before.
   void plan(std::vector<StepPlan> plans);
+  std::string reduction() const { return reducer_->text(); }
   // The next of them. `wishes`: this rank's; the meter sums them over the ranks.
   void run(const Wishes& wishes);
 

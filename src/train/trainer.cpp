@@ -36,7 +36,6 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
       split_(split_train(dataset.train.size(), config.data.validation_size,
                          static_cast<uint64_t>(config.data.split_seed))),
       plan_(config, static_cast<int64_t>(split_.train.size()), state.groups),
-      test_samples_(dataset.test.size()),
       precision_(config.train.precision, state.flat.parameters().device()),
       train_set_(std::make_shared<ResidentSet>(dataset.train, state.flat.parameters().device())),
       train_batches_(train_set_, config.augmentation, true,
@@ -49,10 +48,14 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
       meter_(state.flat),
       step_(config.train, state, train_batches_, comm, timer_, meter_, plan_.steps_per_epoch(),
             config.run.cuda_graphs),
+      validation_(*state.network, val_batches_, static_cast<int64_t>(split_.val.size()),
+                  config.train.validation, precision_, comm, {}, config.run.cuda_graphs),
+      test_(*state.network, test_batches_, dataset.test.size(), config.train.validation, precision_,
+            comm, TestTimeAugmentation(config.train), config.run.cuda_graphs),
       progress_(plan_.total_steps(), comm.rank() == 0 && on_terminal()) {
   precision_.apply(config.train.reduction == "ordered");
   val_batches_.set_order(split_.val, 0);
-  test_batches_.set_order(all_samples(test_samples_), 0);
+  test_batches_.set_order(all_samples(dataset.test.size()), 0);
 #if CIFAR_FAULTS
   faults_.emplace(config.run.fault, static_cast<uint64_t>(config.train.seed),
                   config.run.max_steps > 0 ? config.run.max_steps : plan_.total_steps(),
@@ -173,10 +176,7 @@ void Trainer::finish_epoch() {
   Position& at = state_.position;
   EpochRecord epoch = trained_part();
   const auto start = Clock::now();
-  if (!split_.val.empty()) {
-    epoch.val = evaluate(*state_.network, val_batches_, static_cast<int64_t>(split_.val.size()),
-                         config_.train.validation, precision_, comm_);
-  }
+  if (!split_.val.empty()) epoch.val = summary_of(validation_.predict());
   epoch.validation_seconds = seconds_since(start);
   epoch.whole = true;
   report(epoch);
@@ -210,8 +210,7 @@ void Trainer::report(const EpochRecord& epoch) {
 
 void Trainer::test() {
   const TestTimeAugmentation tta(config_.train);
-  test_predictions_ = predict(*state_.network, test_batches_, test_samples_,
-                              config_.train.validation, precision_, comm_, tta);
+  test_predictions_ = test_.predict();
   const EvaluationResult result = summary_of(test_predictions_);
   log_.line(fmt::format("test loss {:.4f}, accuracy {:.4f} ({} of {} images){}", result.loss,
                         result.accuracy(), result.correct, result.samples, tta.text()));

@@ -52,6 +52,8 @@ class Trainer {
   const std::vector<Prediction>& test_predictions() const { return test_predictions_; }
 
   const RunPlan& plan() const { return plan_; }
+  // How gradients are reduced, for people.
+  std::string reduction() const { return step_.reduction(); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -86,7 +88,6 @@ class Trainer {
 
   Split split_;
   RunPlan plan_;
-  int64_t test_samples_;
   Precision precision_;
   std::shared_ptr<const ResidentSet> train_set_;
   Batches train_batches_, val_batches_, test_batches_;
@@ -95,6 +96,7 @@ class Trainer {
   std::optional<Faults> faults_;  // in test builds
   Meter meter_;
   TrainStep step_;
+  Predictor validation_, test_;
   Progress progress_;
   Clock::time_point epoch_start_;
   Clock::time_point last_checkpoint_;

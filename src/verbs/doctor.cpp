@@ -57,8 +57,9 @@ ExitCode doctor(const Invocation& invocation) {
   }
   const Precision precision(config.train.precision, device.device);
   const TrainState state(config, device.device);
-  make_reducer(config.train.reduction, *comm, state.flat,
-               config.train.shards > 0 ? config.train.shards : comm->size());
+  TrainConfig train = config.train;
+  if (train.shards == 0) train.shards = comm->size();
+  log.line("reduction: " + make_reducer(train, *comm, state.flat)->text());
   log.line(config.data.path.empty() ? "ready to train, once a data set is named"
                                     : "ready to train");
   return ExitCode::kDone;

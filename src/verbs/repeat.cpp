@@ -16,9 +16,10 @@
 namespace cifar {
 namespace {
 
-// So many that a GPU's step has been captured and replayed; a CPU has nothing to warm up but pages.
-int64_t warm_up_steps(torch::Device device) {
-  return device.is_cuda() ? 6 : 1;
+// So many that on a GPU steps, and what an evaluation does, have been captured and replayed; a CPU
+// has nothing to warm up but pages.
+int64_t warm_ups(torch::Device device) {
+  return device.is_cuda() ? Replay::kWarmUps + 2 : 1;
 }
 
 // Everything that the trainings share. The trainer keeps what it has learned of the device (graphs,
@@ -32,12 +33,12 @@ class Repeater {
         state_(config_, device.device, comm_.get()),
         trainer_(config_, dataset_, state_, *comm_, invocation.signals, quiet_) {}
 
-  void warm_up(int64_t steps) {
+  void warm_up(int64_t times) {
     begin();
-    config_.run.max_steps = steps;
+    config_.run.max_steps = times;
     initialise();
     trainer_.run(nullptr, /*checkpoints=*/false);
-    trainer_.test();
+    for (int64_t i = 0; i < times; ++i) trainer_.test();
     config_.run.max_steps = 0;
   }
 
@@ -119,7 +120,7 @@ ExitCode repeat(const Invocation& invocation) {
   log.line(fmt::format("recipe {} on {}, {} times from seed {}; warm-up", config.recipe, facts.data,
                        config.evaluate.runs, config.train.seed));
   invocation.signals.hold();
-  repeater.warm_up(warm_up_steps(device.device));
+  repeater.warm_up(warm_ups(device.device));
 
   std::vector<Repeat> repeats;
   for (int64_t i = 0; i < config.evaluate.runs; ++i) {

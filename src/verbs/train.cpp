@@ -78,14 +78,15 @@ Config resolve(const Invocation& invocation, const std::optional<FoundCheckpoint
 }
 
 void announce(const Config& config, const TrainState& state, const Dataset& dataset,
-              const DeviceChoice& device, const Communicator& comm, const Log& log) {
+              const std::string& reduction, const DeviceChoice& device, const Communicator& comm,
+              const Log& log) {
   if (dataset.synthetic)
     log.line("SYNTHETIC DATA: made-up images, not CIFAR-10 (--data synthetic)");
   const TrainConfig& train = config.train;
   log.line(fmt::format(
       "recipe {} on {}: {} epochs, batch {} in {} shard{} ({}), {}, learning rate {}, seed {}",
       config.recipe, dataset.name, train.epochs, train.batch_size, train.shards,
-      train.shards == 1 ? "" : "s", train.reduction, optimizer_name(state.groups),
+      train.shards == 1 ? "" : "s", reduction, optimizer_name(state.groups),
       state.groups.front().config.learning_rate, train.seed));
   log.line(fmt::format("{} rank{} ({}) on {}, {}, {} thread{} a rank", comm.size(),
                        comm.size() == 1 ? "" : "s", comm.name(), device.device.str(),
@@ -154,7 +155,7 @@ ExitCode train(const Invocation& invocation) {
   Trainer trainer(config, dataset, state, *comm, invocation.signals, log);
   if (!found && world.rank() == 0 && config.train.init_from.empty()) trainer.initialise_from_data();
   broadcast(state, *comm);
-  announce(config, state, dataset, device, *comm, log);
+  announce(config, state, dataset, trainer.reduction(), device, *comm, log);
   directory = open_directory(config, *comm, found, log);
   if (directory) directory->write_facts(facts_of(config, dataset, device, world));
   if (state.position.step == 0 && !config.train.init_from.empty()) {

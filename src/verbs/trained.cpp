@@ -64,8 +64,9 @@ std::vector<Prediction> predictions_of(const Trained& trained, const Samples& sa
   Batches batches(std::make_shared<ResidentSet>(samples.images, device.device), config.augmentation,
                   false, 0);
   batches.set_order(samples.order, 0);
-  return predict(*trained.network, batches, static_cast<int64_t>(samples.order.size()),
-                 config.train.validation, precision, *comm, TestTimeAugmentation(config.train));
+  return Predictor(*trained.network, batches, static_cast<int64_t>(samples.order.size()),
+                   config.train.validation, precision, *comm, TestTimeAugmentation(config.train))
+      .predict();
 }
 
 std::string title_of(const Trained& trained) {

@@ -32,7 +32,10 @@ void reduce_article(benchmark::State& state, const std::string& reduction, int64
   cifar::Communicator& comm = communicator();
   const auto train_state = cifar::article_state();
   if (reduction == "ordered" && shards < comm.size()) return state.SkipWithError("too few shards");
-  const auto reducer = cifar::make_reducer(reduction, comm, train_state.flat, shards);
+  cifar::TrainConfig config;
+  config.reduction = reduction;
+  config.shards = shards;
+  const auto reducer = cifar::make_reducer(config, comm, train_state.flat);
   const cifar::Range mine = cifar::part_of(shards, comm.size(), comm.rank());
   for (auto _ : state) {
     reducer->begin();

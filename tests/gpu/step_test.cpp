@@ -235,6 +235,36 @@ TEST_F(StepTest, AResumeGivesTheBitsOfTheUninterruptedRun) {
   EXPECT_EQ(resumed.flat.hash(), whole.flat.hash());
 }
 
+// Four blocks of the first size, then of the second, so that both are captured and replayed; the
+// weights change in between.
+TEST_F(StepTest, EvaluationAsAGraphIsTheSameBits) {
+  const ImageSet set = random_images(2300);
+  const auto network = make_network(config());
+  network->to(gpu_);
+  const auto comm = communicator("self");
+  const auto losses = [&](bool graphs, const TestTimeAugmentation& tta) {
+    torch::NoGradGuard no_grad;
+    Batches batches(std::make_shared<ResidentSet>(set, gpu_), {}, false, 0);
+    batches.set_order(backwards(2300), 0);
+    Predictor predictor(*network, batches, 2300, "sharded", Precision("fp32", gpu_), *comm, tta,
+                        graphs);
+    std::vector<double> found;
+    for (int time = 0; time < 6; ++time) {
+      for (const Prediction& prediction : predictor.predict()) found.push_back(prediction.loss);
+      for (const auto& parameter : network->parameters()) parameter.neg_();
+    }
+    return found;
+  };
+  TestTimeAugmentation shift;
+  shift.views = "shift";
+  shift.uncertain = 0.7;
+  for (const TestTimeAugmentation& tta : {TestTimeAugmentation(), shift}) {
+    const auto expected = losses(false, tta);
+    EXPECT_EQ(losses(true, tta), expected);
+    EXPECT_NE(expected[0], expected[2300]);
+  }
+}
+
 TEST_F(StepTest, EvaluationIsTheCpus) {
   const ImageSet set = random_images(777);
   const auto network = make_network(config());
@@ -242,8 +272,9 @@ TEST_F(StepTest, EvaluationIsTheCpus) {
     Batches batches(std::make_shared<ResidentSet>(set, device), {}, false, 0);
     batches.set_order(backwards(777), 0);
     network->to(device);
-    return evaluate(*network, batches, 777, "sharded", Precision("fp32", device),
-                    *communicator("self"));
+    const auto comm = communicator("self");
+    return summary_of(
+        Predictor(*network, batches, 777, "sharded", Precision("fp32", device), *comm).predict());
   };
   const EvaluationResult expected = result(torch::kCPU), found = result(gpu_);
   EXPECT_EQ(found.samples, 777);

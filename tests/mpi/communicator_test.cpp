@@ -20,7 +20,8 @@ using WorldTest = MpiTest;  // what no device matters to
 using testing::HasSubstr;
 
 const int64_t kSizes[] = {0, 1, 7, 1000, 113'738, 1 << 20};
-const torch::ScalarType kTypes[] = {torch::kFloat32, torch::kFloat64, torch::kInt64, torch::kUInt8};
+const torch::ScalarType kTypes[] = {torch::kFloat32,  torch::kFloat64, torch::kHalf,
+                                    torch::kBFloat16, torch::kInt64,   torch::kUInt8};
 
 // 0 1 2 3 4 0 1 2 ...
 torch::Tensor pattern(int64_t size, torch::TensorOptions options) {
@@ -69,13 +70,15 @@ TEST_P(CommunicatorTest, SumsASliceAndLeavesTheRest) {
 TEST_P(CommunicatorTest, AllRanksEndWithTheSameBits) {
   const auto comm = communicator();
   torch::manual_seed(rank());
-  for (const int64_t size_now : kSizes) {
-    const auto tensor = torch::randn({size_now}).to(device());
-    comm->all_reduce_sum(tensor);
-    const auto host = tensor.cpu();
-    const auto* bytes = static_cast<const char*>(host.const_data_ptr());
-    const auto hashes = world->gather(hash_of({bytes, host.nbytes()}));
-    EXPECT_THAT(hashes, testing::Each(hashes[0]));
+  for (const auto type : {torch::kFloat32, torch::kHalf, torch::kBFloat16}) {
+    for (const int64_t size_now : kSizes) {
+      const auto tensor = torch::randn({size_now}).to(device(), type);
+      comm->all_reduce_sum(tensor);
+      const auto host = tensor.cpu();
+      const auto* bytes = static_cast<const char*>(host.const_data_ptr());
+      const auto hashes = world->gather(hash_of({bytes, host.nbytes()}));
+      EXPECT_THAT(hashes, testing::Each(hashes[0]));
+    }
   }
 }
 

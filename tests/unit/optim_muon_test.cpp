@@ -92,6 +92,14 @@ TEST(Muon, ScalesWeightsBeforeAnUpdateEverySoManySteps) {
   }
 }
 
+// Wide and tall ones of other shapes beside each other.
+TEST(Muon, FollowsTheRuleWithAllMatricesInOnePaddedStack) {
+  OptimizerConfig config = muon();
+  config.newton_schulz_stacks = "padded";
+  config.normalise_every = 2;
+  expect_the_rule(config);
+}
+
 TEST(Muon, DoesNothingAtRateZero) {
   OptimizerConfig config = muon();
   config.normalise_every = 1;

@@ -24,8 +24,8 @@ class EvaluateTest : public testing::Test {
       Batches batches(std::make_shared<ResidentSet>(set_, torch::kCPU), config_.augmentation, false,
                       0);
       batches.set_order(backwards(samples), 0);
-      results[comm.rank()] =
-          evaluate(*network[comm.rank()], batches, samples, how, precision_, comm);
+      results[comm.rank()] = summary_of(
+          Predictor(*network[comm.rank()], batches, samples, how, precision_, comm).predict());
     });
     return results;
   }
@@ -82,7 +82,7 @@ TEST_F(EvaluateTest, LeavesTheNetworkAsItIs) {
     Batches batches(std::make_shared<ResidentSet>(set_, torch::kCPU), config_.augmentation, false,
                     0);
     batches.set_order(backwards(300), 0);
-    evaluate(*network, batches, 300, "sharded", precision_, comm);
+    Predictor(*network, batches, 300, "sharded", precision_, comm).predict();
   });
   ASSERT_FALSE(before.empty());
   for (size_t i = 0; i < before.size(); ++i) {

@@ -27,7 +27,8 @@ TEST(Predictions, AreThoseOfPlainLibTorchInOrder) {
       Batches batches(std::make_shared<ResidentSet>(set, torch::kCPU), config.augmentation, false,
                       0);
       batches.set_order(order, 0);
-      const auto found = predict(*network[comm.rank()], batches, 601, "sharded", precision, comm);
+      Predictor predictor(*network[comm.rank()], batches, 601, "sharded", precision, comm);
+      const auto found = predictor.predict();
       ASSERT_EQ(found.size(), 601u);
       for (int64_t i = 0; i < 601; ++i) {
         SCOPED_TRACE(i);
@@ -39,6 +40,25 @@ TEST(Predictions, AreThoseOfPlainLibTorchInOrder) {
       }
     });
   }
+}
+
+// As a training does after each epoch.
+TEST(Predictions, OfOnePredictorAreOfTheWeightsAsTheyAreThen) {
+  const Config config = small_config({"flatten", "linear 10"});
+  const auto network = make_network(config);
+  Batches batches(std::make_shared<ResidentSet>(random_images(300), torch::kCPU),
+                  config.augmentation, false, 0);
+  batches.set_order(backwards(300), 0);
+  ThreadTeam team(1);
+  ThreadCommunicator comm(team, 0);
+  Predictor predictor(*network, batches, 300, "sharded", Precision("fp32", torch::kCPU), comm);
+  const auto before = predictor.predict();
+  torch::NoGradGuard no_grad;
+  for (const auto& parameter : network->parameters()) parameter.mul_(-1);
+  const auto after = predictor.predict();
+  int changed = 0;
+  for (size_t i = 0; i < 300; ++i) changed += before[i].guess != after[i].guess;
+  EXPECT_GT(changed, 250);
 }
 
 // The logits of a network for views made by torch's operators on normalised images, in float64.
@@ -77,8 +97,9 @@ class TestTimeAugmentationTest : public testing::Test {
                       0);
       batches.set_order(order_, 0);
       found[comm.rank()] =
-          predict(*network[comm.rank()], batches, kSamples, "sharded",
-                  Precision("fp32", torch::kCPU), comm, TestTimeAugmentation(train));
+          Predictor(*network[comm.rank()], batches, kSamples, "sharded",
+                    Precision("fp32", torch::kCPU), comm, TestTimeAugmentation(train))
+              .predict();
     });
     return found;
   }

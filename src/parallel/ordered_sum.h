@@ -1,0 +1,51 @@
+// Adds what the shards of a step left in a tensor, in the order of one binary tree over all of them
+// (summation_tree.h), so that the sum has the same bits on any number of ranks. Every sum is
+// rounded to the tensor's type, wherever it is taken.
+//
+// A rank adds what it can of its own shards while they are computed, whole subtrees. The
+// tensor is then cut into as many chunks as there are ranks: each rank gets its chunk of every
+// subtree, adds them in the tree's order, and hands the result to all. Where each rank holds one
+// subtree (S a power of two, a rank count that divides it) these are the bytes of a ring
+// all-reduce.
+#pragma once
+
+#include <vector>
+
+#include "base/range.h"
+#include "comm/communicator.h"
+#include "parallel/summation_tree.h"
+
+namespace cifar {
+
+class OrderedSum {
+ public:
+  OrderedSum(Communicator& comm, torch::Tensor tensor, int64_t shards);
+
+  // A step is begun; the tensor holds zeros.
+  void begin();
+  // Takes the shard's part, and zeroes the tensor unless the rank owns no further shard.
+  void after_shard(int64_t shard);
+  // The tensor then holds the sum, on every rank.
+  void finish();
+
+ private:
+  using Sum = TreeSum<torch::Tensor>;
+
+  void add(torch::Tensor& left, torch::Tensor& right);
+  torch::Tensor take_spare();
+  Range chunk_of(int rank) const;
+  // This rank's chunk, summed over all subtrees of all ranks.
+  torch::Tensor sum_of_chunk();
+  void gather_chunks();
+
+  Communicator& comm_;
+  torch::Tensor tensor_;
+  int64_t shards_;
+  Range mine_;                                // the shards of this rank
+  std::vector<std::vector<TreeNode>> nodes_;  // by rank: the subtrees that it sends
+  torch::Tensor incoming_;                    // [subtrees of the others, length of this chunk]
+  Sum sum_;
+  std::vector<torch::Tensor> spare_;  // as long as tensor_, for subtrees that wait for a sibling
+};
+
+}  // namespace cifar
