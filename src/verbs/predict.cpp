@@ -24,9 +24,9 @@ struct Picture {
   std::optional<Error> error;
 };
 
-class Predictor {
+class Classifier {
  public:
-  Predictor(const Trained& trained, torch::Device device)
+  Classifier(const Trained& trained, torch::Device device)
       : trained_(trained), device_(device), precision_(trained.config.train.precision, device) {
     precision_.apply(/*deterministic=*/true);
     trained_.network->to(device_);
@@ -100,7 +100,7 @@ ExitCode predict(const Invocation& invocation) {
   const Config& config = trained.config;
   const DeviceChoice device = choose_device(config.run.device, config.run.comm, world);
   set_threads(invocation.line.config.train, device, world);
-  const Predictor predictor(trained, device.device);
+  const Classifier classifier(trained, device.device);
   const bool as_json = config.evaluate.json;
   if (!as_json) invocation.log.line(title_of(trained));
 
@@ -110,7 +110,7 @@ ExitCode predict(const Invocation& invocation) {
     const size_t end = std::min(first + kBlock, pictures.size());
     std::vector<RgbImage> squares;
     for (size_t i = first; i < end; ++i) read(pictures[i], squares);
-    const auto probabilities = predictor.probabilities(squares);
+    const auto probabilities = classifier.probabilities(squares);
     int64_t row = 0;
     for (size_t i = first; i < end; ++i) {
       const auto& [file, error] = pictures[i];

@@ -36,6 +36,7 @@ namespace cifar {
 namespace {
 
 constexpr int kRepetitions = 30;
+constexpr double kLearningRate = 0.001;
 constexpr int64_t kWarmUpSteps = 20;  // real gradients and activations, not those of the first step
 
 // CPU time of this process, which runs one thread: what others on the machine do disturbs it
@@ -98,7 +99,9 @@ class Roofline {
         batches_(std::make_shared<ResidentSet>(dataset_.train, torch::kCPU), config.augmentation,
                  true, static_cast<uint64_t>(config.train.seed)),
         timer_(torch::kCPU),
-        step_(config.train, state_, batches_, *comm_, timer_) {
+        meter_(state_.flat),
+        step_(config.train, state_, batches_, *comm_, timer_, meter_, /*longest_plan=*/1,
+              /*graphs=*/false) {
     std::vector<int32_t> order(static_cast<size_t>(kTrainImages));
     std::iota(order.begin(), order.end(), 0);
     batches_.set_order(order, 0);
@@ -121,7 +124,7 @@ class Roofline {
       const Batch given = batches_.get(next_, shard_);
       constexpr uint64_t kNoStep = uint64_t{1} << 32;  // numbers that step_ does not reach
       time_pass(*state_.network, given.images,
-                {true, 1, 0, given.samples, kNoStep + static_cast<uint64_t>(i)}, layers_);
+                {true, &values_, given.samples, kNoStep + static_cast<uint64_t>(i)}, layers_);
     }
   }
 
@@ -158,7 +161,10 @@ class Roofline {
   void train_a_step() {
     const int64_t batch = config_.train.batch_size;
     if (next_ + 2 * batch > kTrainImages) next_ = 0;
-    step_.run({{next_, batch}, 0, 0.001, false, false});
+    values_ = {next_, state_.updates() + 1, /*epoch=*/0,
+               static_cast<uint64_t>(config_.train.seed)};
+    step_.plan({{{next_, batch}, values_, std::vector(state_.groups.size(), kLearningRate)}});
+    step_.run({});
     next_ += batch;
   }
 
@@ -168,6 +174,8 @@ class Roofline {
   TrainState state_;
   Batches batches_;
   PhaseTimer timer_;
+  Meter meter_;
+  StepValues values_;
   TrainStep step_;
   std::vector<LayerTime> layers_;
   Fastest whole_;
