@@ -50,37 +50,32 @@ class Backward {
         layout_(block),
         runs_(find_runs(block, layout_)),
         filters_(filters),
-        sums_(hwy::AllocateAligned<float>(layout_.planes * layout_.filter_plane)) {
-    for (int64_t i = 0; i < images_at_once(); ++i) {
-      images_.emplace_back(block, layout_);
-      live_.emplace_back(block, layout_.row, layout_.pixel);
-    }
+        sums_(hwy::AllocateAligned<float>(layout_.planes * layout_.filter_plane)),
+        images_(block, layout_, images_at_once()),
+        live_(block, images_at_once(), layout_.row, layout_.pixel, layout_.plane) {
     if (filters == nullptr) return;
-    input_gradient_.emplace(block, layout_);
+    input_gradient_.emplace(block, layout_, /*images=*/1);
     if (WindowGradient::takes(block)) windows_.emplace(block, layout_);
   }
 
+  // Of no effect on the sums: it depends on the vectors.
   int64_t images_at_once() const {
     constexpr int64_t kCacheFloats = 24 * 1024 / 4;  // the first-level cache, with room for lists
-    return std::max<int64_t>(1, kCacheFloats / layout_.plane);
+    return runs_.chains > 1 ? 1 : std::max<int64_t>(1, kCacheFloats / layout_.plane);
   }
 
   // Adds to the weight gradient that `count` images make, at most images_at_once().
   void add_weights(int64_t count, const float* input, const uint8_t* winners,
                    const float* gradients) {
     for (int64_t i = 0; i < count; ++i) {
-      images_[i].load(input + i * block_.input_size());
-      live_[i].load(winners + i * block_.output_size(), gradients + i * block_.output_size());
+      images_.load(i, input + i * block_.input_size());
+      live_.load(i, winners + i * block_.output_size(), gradients + i * block_.output_size());
     }
-    std::vector<const float*> planes(count);
-    std::vector<LiveList> lists(count);
     for (int64_t p = 0; p < layout_.planes; ++p) {
-      for (int64_t i = 0; i < count; ++i) planes[i] = images_[i].plane(p);
       for (int64_t channel = 0; channel < block_.out_channels; ++channel) {
-        for (int64_t i = 0; i < count; ++i) lists[i] = live_[i].list(channel);
         for_each_part([&](int64_t offset, int64_t place) {
           runs_.weights(sums_.get() + layout_.filter_place(p, channel) + place, begun_, layout_.row,
-                        lists.data(), count, planes.data(), offset);
+                        live_.list(channel, count), images_.plane(p) + offset);
         });
       }
     }
@@ -100,11 +95,11 @@ class Backward {
       for (int64_t channel = 0; channel < block_.out_channels; ++channel) {
         for_each_part([&](int64_t offset, int64_t place) {
           runs_.input(filters_ + layout_.filter_place(p, channel) + place, layout_.row,
-                      live_[index].list(channel), plane + offset);
+                      live_.list_of_image(channel, index), plane, offset - index * layout_.plane);
         });
       }
     }
-    input_gradient_->store(to);
+    input_gradient_->store(0, to);
   }
 
   void store_weights(float* gradients) const {
@@ -126,8 +121,8 @@ class Backward {
   const float* filters_;
   Floats sums_;         // the weight gradient, laid out as filters
   bool begun_ = false;  // whether there is anything in them
-  std::vector<Planes> images_;
-  std::vector<LiveOutputs> live_;
+  Planes images_;
+  LiveOutputs live_;
   std::optional<Planes> input_gradient_;
   std::optional<WindowGradient> windows_;
 };

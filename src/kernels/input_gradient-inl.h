@@ -1,7 +1,7 @@
 // The input gradient, in two ways. add_input_gradient runs over one channel's live outputs with its
 // filter in registers and takes any shape. WindowGradient runs over the pooling windows with the
 // gradient of the window's whole 4x4 patch in registers: it reads and writes the image once a
-// window and 32 channels instead of once a live output. Included once an instruction set.
+// window and 64 channels instead of once a live output. Included once an instruction set.
 #if defined(CIFAR_KERNELS_INPUT_GRADIENT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef CIFAR_KERNELS_INPUT_GRADIENT_INL_H_
 #undef CIFAR_KERNELS_INPUT_GRADIENT_INL_H_
@@ -32,16 +32,16 @@ HWY_INLINE void add_filter(const V (&weights)[P::kSize], float* HWY_RESTRICT pat
    ...);
 }
 
-// patch += gradient * filter, for each live output.
+// patch += gradient * filter, for each live output. Patches begin at `plane` + `offset` + corner.
 template <int kRows, int kVectors>
 void add_input_gradient(const float* filter, int64_t row, const LiveList& live,
-                        float* HWY_RESTRICT plane) {
+                        float* HWY_RESTRICT plane, int64_t offset) {
   using P = Part<kRows, kVectors>;
   constexpr auto kParts = typename P::Indices();
   V weights[P::kSize];
   load_filter<P>(weights, filter, kParts);
   for (int64_t i = 0; i < live.count; ++i) {
-    add_filter<P>(weights, plane + live.corners[i], row, live.gradient(i), kParts);
+    add_filter<P>(weights, plane + (offset + live.corners[i]), row, live.gradient(i), kParts);
   }
 }
 
@@ -65,7 +65,7 @@ class WindowGradient {
     std::iota(numbers_.begin(), numbers_.end(), 0);
   }
 
-  // Sorts each window's live channels, 32 channels at a time, by the pixel that won.
+  // Sorts each window's live channels, 64 channels at a time, by the pixel that won.
   void load(const uint8_t* winners) {
     int32_t* next = channels_.get();
     int32_t* count = counts_.get();
@@ -100,7 +100,9 @@ class WindowGradient {
   }
 
  private:
-  static constexpr int64_t kBlock = 32;  // so many filters of a plane stay in the first-level cache
+  // Of so many channels a plane's filters are 36 KB at most, and stay in most first-level caches;
+  // with fewer, the loops over a window's live channels are too short to foresee their end.
+  static constexpr int64_t kBlock = 64;
   using Taps = std::make_index_sequence<9>;
   using Pixels = std::make_index_sequence<16>;
 

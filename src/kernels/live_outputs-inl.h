@@ -1,4 +1,4 @@
-// The outputs of one image that receive gradient, listed by output channel: what the weight
+// The outputs of some images that receive gradient, listed by output channel: what the weight
 // gradient looks at. Included once an instruction set.
 #if defined(CIFAR_KERNELS_LIVE_OUTPUTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef CIFAR_KERNELS_LIVE_OUTPUTS_INL_H_
@@ -21,8 +21,8 @@ namespace HWY_NAMESPACE {
 
 using DInt = hn::RebindToSigned<D>;
 
-// Live outputs of one channel: where the patch of each begins in the padded input, in floats, and
-// its gradient.
+// Live outputs of one channel: where the patch of each begins in the padded inputs, in floats from
+// the first image's, and its gradient.
 struct LiveList {
   const int32_t* corners;
   const float* gradients;
@@ -33,52 +33,71 @@ struct LiveList {
 
 class LiveOutputs {
  public:
-  // `row` and `pixel`: floats from one row or pixel of the padded input to the next.
-  LiveOutputs(const ConvBlock& block, int64_t row, int64_t pixel)
+  // Of up to `images` images. `row`, `pixel` and `image`: floats from one row, pixel or image of
+  // the padded inputs to the next.
+  LiveOutputs(const ConvBlock& block, int64_t images, int64_t row, int64_t pixel, int64_t image)
       : channels_(block.out_channels),
         pool_(block.pool),
         tap_row_(block.stride * row),
         tap_pixel_(block.stride * pixel),
+        image_(image),
         outputs_(block.out_height() * block.out_width()),
-        capacity_(round_up(outputs_, 16) + 16),
-        winners_(static_cast<size_t>(channels_ * capacity_), kNoWinner),
+        padded_outputs_(round_up(outputs_, 16) + 16),
+        capacity_(round_up(images * outputs_, 16) + 16),
+        winners_(static_cast<size_t>(channels_ * padded_outputs_), kNoWinner),
+        all_gradients_(new float[static_cast<size_t>(channels_ * padded_outputs_)]),
         corners_(new int32_t[static_cast<size_t>(channels_ * capacity_)]),
         gradients_(new float[static_cast<size_t>(channels_ * capacity_)]),
-        all_gradients_(new float[static_cast<size_t>(channels_ * capacity_)]),
-        counts_(static_cast<size_t>(channels_)) {
-    for (int64_t i = 0; i < capacity_; ++i) {
+        ends_(static_cast<size_t>((images + 1) * channels_)) {
+    for (int64_t i = 0; i < padded_outputs_; ++i) {
       const int64_t y = i / block.out_width(), x = i % block.out_width();
       output_corners_.push_back(
           static_cast<int32_t>((y * tap_row_ + x * tap_pixel_) * block.pool_stride));
     }
   }
 
-  void load(const uint8_t* winners, const float* gradients) {
-    transpose_bytes(winners, outputs_, channels_, winners_.data(), capacity_);
-    transpose_floats(gradients, outputs_, channels_, all_gradients_.get(), capacity_);
-    for (int64_t channel = 0; channel < channels_; ++channel) counts_[channel] = collect(channel);
+  // Image `index`'s, behind those of the images before it.
+  void load(int64_t index, const uint8_t* winners, const float* gradients) {
+    transpose_bytes(winners, outputs_, channels_, winners_.data(), padded_outputs_);
+    transpose_floats(gradients, outputs_, channels_, all_gradients_.get(), padded_outputs_);
+    const int64_t* begin = ends_.data() + index * channels_;
+    int64_t* end = ends_.data() + (index + 1) * channels_;
+    for (int64_t channel = 0; channel < channels_; ++channel) {
+      end[channel] = begin[channel] + collect(channel, index * image_, begin[channel]);
+    }
   }
 
-  LiveList list(int64_t channel) const {
-    return {corners_.get() + channel * capacity_, gradients_.get() + channel * capacity_,
-            counts_[channel]};
+  // Those of the first `images` images.
+  LiveList list(int64_t channel, int64_t images) const { return range(channel, 0, images); }
+  // Those of image `index`.
+  LiveList list_of_image(int64_t channel, int64_t index) const {
+    return range(channel, index, index + 1);
   }
 
  private:
+  LiveList range(int64_t channel, int64_t first, int64_t last) const {
+    const int64_t begin = ends_[first * channels_ + channel];
+    const int64_t place = channel * capacity_ + begin;
+    return {corners_.get() + place, gradients_.get() + place,
+            ends_[last * channels_ + channel] - begin};
+  }
+
   // No branch on whether an output lives: it would go wrong half of the time.
-  HWY_INLINE int64_t collect(int64_t channel) {
+  HWY_INLINE int64_t collect(int64_t channel, int64_t offset, int64_t begin) {
     const D df;
     const DInt d;
     const hn::Rebind<uint8_t, DInt> d8;
-    const uint8_t* winners = winners_.data() + channel * capacity_;
-    const float* const all = all_gradients_.get() + channel * capacity_;
-    float* const gradients = gradients_.get() + channel * capacity_;
-    int32_t* const corners = corners_.get() + channel * capacity_;
+    const uint8_t* winners = winners_.data() + channel * padded_outputs_;
+    const float* const all = all_gradients_.get() + channel * padded_outputs_;
+    float* const gradients = gradients_.get() + channel * capacity_ + begin;
+    int32_t* const corners = corners_.get() + channel * capacity_ + begin;
+    const auto image = hn::Set(d, static_cast<int32_t>(offset));
     int64_t count = 0;
     for (int64_t i = 0; i < outputs_; i += static_cast<int64_t>(hn::Lanes(d))) {
       const auto winner = hn::PromoteTo(d, hn::LoadU(d8, winners + i));
       const auto live = hn::Lt(winner, hn::Set(d, kNoWinner));
-      const auto corner = hn::Add(hn::LoadU(d, output_corners_.data() + i), tap_offset(winner));
+      const auto window = hn::Add(hn::LoadU(d, output_corners_.data() + i), image);
+      const auto corner = hn::Add(window, tap_offset(winner));
       hn::StoreU(hn::Compress(corner, live), d, corners + count);
       hn::StoreU(hn::Compress(hn::LoadU(df, all + i), hn::RebindMask(df, live)), df,
                  gradients + count);
@@ -96,12 +115,13 @@ class LiveOutputs {
     return hn::Add(hn::Mul(tap, set(tap_pixel_)), hn::Mul(y, set(tap_row_ - pool_ * tap_pixel_)));
   }
 
-  int64_t channels_, pool_, tap_row_, tap_pixel_, outputs_, capacity_;
+  int64_t channels_, pool_, tap_row_, tap_pixel_, image_, outputs_, padded_outputs_, capacity_;
   std::vector<int32_t> output_corners_;
-  std::vector<uint8_t> winners_;
+  std::vector<uint8_t> winners_;  // of one image
+  std::unique_ptr<float[]> all_gradients_;
   std::unique_ptr<int32_t[]> corners_;
-  std::unique_ptr<float[]> gradients_, all_gradients_;
-  std::vector<int64_t> counts_;
+  std::unique_ptr<float[]> gradients_;
+  std::vector<int64_t> ends_;  // [image][channel]: of the lists before the image
 };
 
 }  // namespace HWY_NAMESPACE

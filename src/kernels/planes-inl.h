@@ -46,35 +46,39 @@ HWY_INLINE void copy_floats(const float* from, float* to, int64_t count) {
   if (i < count) store_floats(load_floats(from + i, count - i), to + i, count - i);
 }
 
-// A padded image in planes.
+// Some padded images in planes: those of all images for one vector of channels lie side by side.
 class Planes {
  public:
-  Planes(const ConvBlock& block, const Layout& layout)
-      : block_(block), layout_(layout), floats_(make_floats(layout.planes * layout.plane)) {}
+  Planes(const ConvBlock& block, const Layout& layout, int64_t images)
+      : block_(block),
+        layout_(layout),
+        images_(images),
+        floats_(make_floats(layout.planes * images * layout.plane)) {}
 
-  float* plane(int64_t index) const { return floats_.get() + index * layout_.plane; }
+  // Of the first image; those of the next follow.
+  float* plane(int64_t index) const { return floats_.get() + index * images_ * layout_.plane; }
 
-  void load(const float* image) {
-    for_each_run([&](int64_t place, float* pixel, int64_t count)
-                     HWY_ATTR { copy_floats(image + place, pixel, count); });
+  void load(int64_t index, const float* image) {
+    for_each_run(index, [&](int64_t place, float* pixel, int64_t count)
+                            HWY_ATTR { copy_floats(image + place, pixel, count); });
   }
 
-  void store(float* image) const {
-    for_each_run([&](int64_t place, const float* pixel, int64_t count)
-                     HWY_ATTR { copy_floats(pixel, image + place, count); });
+  void store(int64_t index, float* image) const {
+    for_each_run(index, [&](int64_t place, const float* pixel, int64_t count)
+                            HWY_ATTR { copy_floats(pixel, image + place, count); });
   }
 
-  void clear() { std::fill_n(floats_.get(), layout_.planes * layout_.plane, 0.0f); }
+  void clear() { std::fill_n(floats_.get(), layout_.planes * images_ * layout_.plane, 0.0f); }
 
  private:
   // visit(place in the image, place in a plane, floats that are contiguous in both).
   template <class Visit>
-  HWY_INLINE void for_each_run(const Visit& visit) const {
+  HWY_INLINE void for_each_run(int64_t index, const Visit& visit) const {
     for (int64_t p = 0; p < layout_.planes; ++p) {
       for (int64_t y = 0; y < block_.height; ++y) {
         const int64_t place = y * block_.width * block_.in_channels + p * layout_.lanes;
-        float* pixel =
-            plane(p) + (y + block_.padding) * layout_.row + block_.padding * layout_.pixel;
+        float* pixel = plane(p) + index * layout_.plane + (y + block_.padding) * layout_.row +
+                       block_.padding * layout_.pixel;
         if (layout_.pixel == block_.in_channels) {
           visit(place, pixel, block_.width * layout_.pixel);
           continue;
@@ -89,6 +93,7 @@ class Planes {
 
   const ConvBlock& block_;
   const Layout& layout_;
+  int64_t images_;
   Floats floats_;
 };
 

@@ -16,6 +16,7 @@ namespace HWY_NAMESPACE {
 
 struct Runs {
   int64_t rows;  // of the filter at once: all of them, or one
+  int chains;    // of sums in turn; with several, the order of the sum is by image
   decltype(&add_weight_gradient<1, 1, 1>) weights;
   decltype(&add_input_gradient<1, 1>) input;
 };
@@ -23,7 +24,7 @@ struct Runs {
 template <int kKernel, int kVectors, int kChains>
 Runs runs_of_size() {
   constexpr int kRows = kKernel == 5 ? 1 : kKernel;  // 25 vectors are more than 16 registers hold
-  return {kRows, add_weight_gradient<kRows, kVectors, kChains>,
+  return {kRows, kChains, add_weight_gradient<kRows, kVectors, kChains>,
           add_input_gradient<kRows, kVectors>};
 }
 

@@ -33,33 +33,29 @@ HWY_INLINE void add_to(V (&sum)[kSize], const V (&other)[kSize], std::index_sequ
   ((sum[kPart] = hn::Add(sum[kPart], other[kPart])), ...);
 }
 
-// filter = (begun ? filter : 0) + sum over live outputs of gradient * patch, image by image. A
+// filter = (begun ? filter : 0) + sum over live outputs of gradient * patch, in their order. A
 // second set of sums takes every other output where kChains is 2, since so few sums would wait for
 // one another.
 template <int kRows, int kVectors, int kChains>
-void add_weight_gradient(float* filter, bool begun, int64_t row, const LiveList* lists,
-                         int64_t images, const float* const* planes, int64_t offset) {
+void add_weight_gradient(float* filter, bool begun, int64_t row, const LiveList& live,
+                         const float* HWY_RESTRICT plane) {
   using P = Part<kRows, kVectors>;
   constexpr auto kParts = typename P::Indices();
   V sum[P::kSize];
   zero(sum, kParts);
   if (begun) load_filter<P>(sum, filter, kParts);
-  for (int64_t image = 0; image < images; ++image) {
-    const LiveList live = lists[image];
-    const float* HWY_RESTRICT plane = planes[image] + offset;
-    int64_t i = 0;
-    if constexpr (kChains == 2) {
-      V other[P::kSize];
-      zero(other, kParts);
-      for (; i + 1 < live.count; i += 2) {
-        add_patch<P>(sum, plane + live.corners[i], row, live.gradient(i), kParts);
-        add_patch<P>(other, plane + live.corners[i + 1], row, live.gradient(i + 1), kParts);
-      }
-      add_to(sum, other, kParts);
-    }
-    for (; i < live.count; ++i) {
+  int64_t i = 0;
+  if constexpr (kChains == 2) {
+    V other[P::kSize];
+    zero(other, kParts);
+    for (; i + 1 < live.count; i += 2) {
       add_patch<P>(sum, plane + live.corners[i], row, live.gradient(i), kParts);
+      add_patch<P>(other, plane + live.corners[i + 1], row, live.gradient(i + 1), kParts);
     }
+    add_to(sum, other, kParts);
+  }
+  for (; i < live.count; ++i) {
+    add_patch<P>(sum, plane + live.corners[i], row, live.gradient(i), kParts);
   }
   store_filter<P>(sum, filter, kParts);
 }
