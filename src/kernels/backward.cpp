@@ -71,7 +71,18 @@ class Backward {
       images_.load(i, input + i * block_.input_size());
       live_.load(i, winners + i * block_.output_size(), gradients + i * block_.output_size());
     }
-    for (int64_t p = 0; p < layout_.planes; ++p) {
+    int64_t p = 0;
+    if (kManyRegisters && block_.kernel == 3 && layout_.vectors == 3 && runs_.chains == 1) {
+      for (; p + 2 <= layout_.planes; p += 2) {
+        for (int64_t channel = 0; channel < block_.out_channels; ++channel) {
+          add_weight_gradients<3, 3>(sums_.get() + layout_.filter_place(p, channel),
+                                     layout_.filter_plane, begun_, layout_.row,
+                                     live_.list(channel, count), images_.plane(p),
+                                     images_.plane(1) - images_.plane(0));
+        }
+      }
+    }
+    for (; p < layout_.planes; ++p) {
       for (int64_t channel = 0; channel < block_.out_channels; ++channel) {
         for_each_part([&](int64_t offset, int64_t place) {
           runs_.weights(sums_.get() + layout_.filter_place(p, channel) + place, begun_, layout_.row,

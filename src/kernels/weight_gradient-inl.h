@@ -60,6 +60,30 @@ void add_weight_gradient(float* filter, bool begun, int64_t row, const LiveList&
   store_filter<P>(sum, filter, kParts);
 }
 
+// Likewise of two planes at once, `filter_plane` and `plane_size` floats apart.
+template <int kRows, int kVectors>
+void add_weight_gradients(float* filter, int64_t filter_plane, bool begun, int64_t row,
+                          const LiveList& live, const float* HWY_RESTRICT plane,
+                          int64_t plane_size) {
+  using P = Part<kRows, kVectors>;
+  constexpr auto kParts = typename P::Indices();
+  V sum[P::kSize], other[P::kSize];
+  zero(sum, kParts);
+  zero(other, kParts);
+  if (begun) {
+    load_filter<P>(sum, filter, kParts);
+    load_filter<P>(other, filter + filter_plane, kParts);
+  }
+  for (int64_t i = 0; i < live.count; ++i) {
+    const V gradient = live.gradient(i);
+    const float* patch = plane + live.corners[i];
+    add_patch<P>(sum, patch, row, gradient, kParts);
+    add_patch<P>(other, patch + plane_size, row, gradient, kParts);
+  }
+  store_filter<P>(sum, filter, kParts);
+  store_filter<P>(other, filter + filter_plane, kParts);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace cifar
 HWY_AFTER_NAMESPACE();
