@@ -54,8 +54,9 @@ class Backward {
         images_(block, layout_, images_at_once()),
         live_(block, images_at_once(), layout_.row, layout_.pixel, layout_.plane) {
     if (filters == nullptr) return;
-    input_gradient_.emplace(block, layout_, /*images=*/1);
-    if (WindowGradient::takes(block)) windows_.emplace(block, layout_);
+    input_gradients_.emplace(block, layout_, images_at_once());
+    if (!WindowGradient::takes(block)) return;
+    for (int64_t i = 0; i < images_at_once(); ++i) windows_.emplace_back(block, layout_);
   }
 
   // Of no effect on the sums: it depends on the vectors.
@@ -93,24 +94,16 @@ class Backward {
     begun_ = true;
   }
 
-  // Writes the input gradient of image `index` of those that add_weights took last.
-  void input_gradient(int64_t index, const uint8_t* winners, const float* gradients, float* to) {
-    input_gradient_->clear();
-    if (windows_) windows_->load(winners);
-    for (int64_t p = 0; p < layout_.planes; ++p) {
-      float* plane = input_gradient_->plane(p);
-      if (windows_) {
-        windows_->run(filters_ + layout_.filter_place(p, 0), gradients, plane);
-        continue;
-      }
-      for (int64_t channel = 0; channel < block_.out_channels; ++channel) {
-        for_each_part([&](int64_t offset, int64_t place) {
-          runs_.input(filters_ + layout_.filter_place(p, channel) + place, layout_.row,
-                      live_.list_of_image(channel, index), plane, offset - index * layout_.plane);
-        });
-      }
+  // Writes the input gradients of the `count` images that add_weights took last.
+  void store_input_gradients(int64_t count, const uint8_t* winners, const float* gradients,
+                             float* to) {
+    input_gradients_->clear();
+    if (windows_.empty()) {
+      add_inputs(count);
+    } else {
+      add_inputs_by_window(count, winners, gradients);
     }
-    input_gradient_->store(0, to);
+    for (int64_t i = 0; i < count; ++i) input_gradients_->store(i, to + i * block_.input_size());
   }
 
   void store_weights(float* gradients) const {
@@ -118,6 +111,31 @@ class Backward {
   }
 
  private:
+  void add_inputs(int64_t count) {
+    for (int64_t p = 0; p < layout_.planes; ++p) {
+      for (int64_t channel = 0; channel < block_.out_channels; ++channel) {
+        for_each_part([&](int64_t offset, int64_t place) {
+          runs_.input(filters_ + layout_.filter_place(p, channel) + place, layout_.row,
+                      live_.list(channel, count), input_gradients_->plane(p) + offset);
+        });
+      }
+    }
+  }
+
+  // All images by one block of filters, while it lies in the cache.
+  void add_inputs_by_window(int64_t count, const uint8_t* winners, const float* gradients) {
+    for (int64_t i = 0; i < count; ++i) windows_[i].load(winners + i * block_.output_size());
+    for (int64_t p = 0; p < layout_.planes; ++p) {
+      const float* filters = filters_ + layout_.filter_place(p, 0);
+      for (int64_t block = 0; block < windows_[0].blocks(); ++block) {
+        for (int64_t i = 0; i < count; ++i) {
+          windows_[i].run(block, filters, gradients + i * block_.output_size(),
+                          input_gradients_->plane(p) + i * layout_.plane);
+        }
+      }
+    }
+  }
+
   // visit(where the part begins in a patch, where in a filter).
   template <class Visit>
   HWY_INLINE void for_each_part(const Visit& visit) const {
@@ -134,8 +152,8 @@ class Backward {
   bool begun_ = false;  // whether there is anything in them
   Planes images_;
   LiveOutputs live_;
-  std::optional<Planes> input_gradient_;
-  std::optional<WindowGradient> windows_;
+  std::optional<Planes> input_gradients_;
+  std::vector<WindowGradient> windows_;  // by image
 };
 
 void backward(const ConvBlock& block, int64_t images, const float* input, const float* packed,
@@ -149,14 +167,13 @@ void backward(const ConvBlock& block, int64_t images, const float* input, const 
     const int64_t count = std::min(method.images_at_once(), images - first);
     method.add_weights(count, input + first * in, winners + first * out,
                        output_gradients + first * out);
+    if (input_gradients != nullptr) {
+      method.store_input_gradients(count, winners + first * out, output_gradients + first * out,
+                                   input_gradients + first * in);
+    }
+    if (bias_gradients == nullptr) continue;
     for (int64_t i = first; i < first + count; ++i) {
-      if (bias_gradients != nullptr) {
-        add_bias_gradients(block, winners + i * out, output_gradients + i * out, bias_gradients);
-      }
-      if (input_gradients != nullptr) {
-        method.input_gradient(i - first, winners + i * out, output_gradients + i * out,
-                              input_gradients + i * in);
-      }
+      add_bias_gradients(block, winners + i * out, output_gradients + i * out, bias_gradients);
     }
   }
   method.store_weights(weight_gradients);

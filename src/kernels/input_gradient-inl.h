@@ -32,16 +32,16 @@ HWY_INLINE void add_filter(const V (&weights)[P::kSize], float* HWY_RESTRICT pat
    ...);
 }
 
-// patch += gradient * filter, for each live output. Patches begin at `plane` + `offset` + corner.
+// patch += gradient * filter, for each live output.
 template <int kRows, int kVectors>
 void add_input_gradient(const float* filter, int64_t row, const LiveList& live,
-                        float* HWY_RESTRICT plane, int64_t offset) {
+                        float* HWY_RESTRICT plane) {
   using P = Part<kRows, kVectors>;
   constexpr auto kParts = typename P::Indices();
   V weights[P::kSize];
   load_filter<P>(weights, filter, kParts);
   for (int64_t i = 0; i < live.count; ++i) {
-    add_filter<P>(weights, plane + (offset + live.corners[i]), row, live.gradient(i), kParts);
+    add_filter<P>(weights, plane + live.corners[i], row, live.gradient(i), kParts);
   }
 }
 
@@ -61,6 +61,7 @@ class WindowGradient {
         blocks_((block.out_channels + kBlock - 1) / kBlock),
         channels_(new int32_t[static_cast<size_t>(block.output_size() + 16)]),
         counts_(new int32_t[static_cast<size_t>(blocks_ * windows_ * 4)]),
+        begin_(static_cast<size_t>(blocks_)),
         numbers_(static_cast<size_t>(block.out_channels)) {
     std::iota(numbers_.begin(), numbers_.end(), 0);
   }
@@ -70,6 +71,7 @@ class WindowGradient {
     int32_t* next = channels_.get();
     int32_t* count = counts_.get();
     for (int64_t first = 0; first < block_.out_channels; first += kBlock) {
+      begin_[first / kBlock] = next;
       const int64_t end = std::min(first + kBlock, block_.out_channels);
       for (int64_t window = 0; window < windows_; ++window) {
         const uint8_t* winner = winners + window * block_.out_channels;
@@ -82,19 +84,19 @@ class WindowGradient {
     }
   }
 
-  // `filters`: of the plane that `plane` is the gradient of.
-  void run(const float* filters, const float* gradients, float* plane) const {
-    const int32_t* channels = channels_.get();
-    const int32_t* counts = counts_.get();
-    for (int64_t i = 0; i < blocks_; ++i) {
-      const float* gradient = gradients;
-      for (int64_t y = 0; y < block_.out_height(); ++y) {
-        for (int64_t x = 0; x < block_.out_width(); ++x) {
-          float* patch = plane + 2 * y * layout_.row + 2 * x * layout_.lanes;
-          channels = add_window(channels, counts, filters, gradient, patch);
-          counts += 4;
-          gradient += block_.out_channels;
-        }
+  // Of channels.
+  int64_t blocks() const { return blocks_; }
+
+  // What the channels of a block add. `filters`: of the plane that `plane` is the gradient of.
+  void run(int64_t index, const float* filters, const float* gradients, float* plane) const {
+    const int32_t* channels = begin_[index];
+    const int32_t* counts = counts_.get() + index * windows_ * 4;
+    for (int64_t y = 0; y < block_.out_height(); ++y) {
+      for (int64_t x = 0; x < block_.out_width(); ++x) {
+        float* patch = plane + 2 * y * layout_.row + 2 * x * layout_.lanes;
+        channels = add_window(channels, counts, filters, gradients, patch);
+        counts += 4;
+        gradients += block_.out_channels;
       }
     }
   }
@@ -180,6 +182,7 @@ class WindowGradient {
   const Layout& layout_;
   int64_t windows_, blocks_;
   std::unique_ptr<int32_t[]> channels_, counts_;
+  std::vector<const int32_t*> begin_;  // of each block's channels
   std::vector<int32_t> numbers_;  // 0, 1, 2, ...: g++ 12 makes Highway's Iota from scalar stores
 };
 

@@ -68,20 +68,12 @@ class LiveOutputs {
   }
 
   // Those of the first `images` images.
-  LiveList list(int64_t channel, int64_t images) const { return range(channel, 0, images); }
-  // Those of image `index`.
-  LiveList list_of_image(int64_t channel, int64_t index) const {
-    return range(channel, index, index + 1);
+  LiveList list(int64_t channel, int64_t images) const {
+    const int64_t place = channel * capacity_;
+    return {corners_.get() + place, gradients_.get() + place, ends_[images * channels_ + channel]};
   }
 
  private:
-  LiveList range(int64_t channel, int64_t first, int64_t last) const {
-    const int64_t begin = ends_[first * channels_ + channel];
-    const int64_t place = channel * capacity_ + begin;
-    return {corners_.get() + place, gradients_.get() + place,
-            ends_[last * channels_ + channel] - begin};
-  }
-
   // No branch on whether an output lives: it would go wrong half of the time.
   HWY_INLINE int64_t collect(int64_t channel, int64_t offset, int64_t begin) {
     const D df;
