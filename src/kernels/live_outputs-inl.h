@@ -31,6 +31,26 @@ struct LiveList {
   HWY_INLINE V gradient(int64_t i) const { return hn::Set(D(), gradients[i]); }
 };
 
+// How far pixel `tap` of a window lies from its first; exact for taps below 256. Made once before a
+// loop, since the compiler cannot know that what a loop stores leaves these alone.
+class TapOffset {
+ public:
+  TapOffset(int64_t pool, int64_t row, int64_t pixel)
+      : reciprocal_(set(65536 / pool + 1)), pixel_(set(pixel)), row_(set(row - pool * pixel)) {}
+
+  HWY_INLINE hn::Vec<DInt> operator()(hn::Vec<DInt> tap) const {
+    const auto y = hn::ShiftRight<16>(hn::Mul(tap, reciprocal_));
+    return hn::Add(hn::Mul(tap, pixel_), hn::Mul(y, row_));
+  }
+
+ private:
+  static HWY_INLINE hn::Vec<DInt> set(int64_t value) {
+    return hn::Set(DInt(), static_cast<int32_t>(value));
+  }
+
+  hn::Vec<DInt> reciprocal_, pixel_, row_;
+};
+
 class LiveOutputs {
  public:
   // Of up to `images` images. `row`, `pixel` and `image`: floats from one row, pixel or image of
@@ -83,12 +103,15 @@ class LiveOutputs {
     const float* const all = all_gradients_.get() + channel * padded_outputs_;
     float* const gradients = gradients_.get() + channel * capacity_ + begin;
     int32_t* const corners = corners_.get() + channel * capacity_ + begin;
+    const int32_t* const output_corners = output_corners_.data();
     const auto image = hn::Set(d, static_cast<int32_t>(offset));
+    const TapOffset tap_offset(pool_, tap_row_, tap_pixel_);
+    const int64_t outputs = outputs_;
     int64_t count = 0;
-    for (int64_t i = 0; i < outputs_; i += static_cast<int64_t>(hn::Lanes(d))) {
+    for (int64_t i = 0; i < outputs; i += static_cast<int64_t>(hn::Lanes(d))) {
       const auto winner = hn::PromoteTo(d, hn::LoadU(d8, winners + i));
       const auto live = hn::Lt(winner, hn::Set(d, kNoWinner));
-      const auto window = hn::Add(hn::LoadU(d, output_corners_.data() + i), image);
+      const auto window = hn::Add(hn::LoadU(d, output_corners + i), image);
       const auto corner = hn::Add(window, tap_offset(winner));
       hn::StoreU(hn::Compress(corner, live), d, corners + count);
       hn::StoreU(hn::Compress(hn::LoadU(df, all + i), hn::RebindMask(df, live)), df,
@@ -96,15 +119,6 @@ class LiveOutputs {
       count += static_cast<int64_t>(hn::CountTrue(d, live));
     }
     return count;
-  }
-
-  // Of the window's pixel `tap`; the division is exact for taps below 256.
-  HWY_INLINE hn::Vec<DInt> tap_offset(hn::Vec<DInt> tap) const {
-    const DInt d;
-    const auto set = [&](int64_t value)
-                         HWY_ATTR { return hn::Set(d, static_cast<int32_t>(value)); };
-    const auto y = hn::ShiftRight<16>(hn::Mul(tap, set(65536 / pool_ + 1)));
-    return hn::Add(hn::Mul(tap, set(tap_pixel_)), hn::Mul(y, set(tap_row_ - pool_ * tap_pixel_)));
   }
 
   int64_t channels_, pool_, tap_row_, tap_pixel_, image_, outputs_, padded_outputs_, capacity_;

@@ -41,6 +41,7 @@ struct Layout {
 
 HWY_INLINE void copy_floats(const float* from, float* to, int64_t count) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+  if (count == lanes) return hn::StoreU(hn::LoadU(D(), from), D(), to);
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) hn::StoreU(hn::LoadU(D(), from + i), D(), to + i);
   if (i < count) store_floats(load_floats(from + i, count - i), to + i, count - i);
@@ -84,8 +85,9 @@ class Planes {
           continue;
         }
         const int64_t count = std::min(layout_.lanes, block_.in_channels - p * layout_.lanes);
-        for (int64_t x = 0; x < block_.width; ++x) {
-          visit(place + x * block_.in_channels, pixel + x * layout_.pixel, count);
+        const int64_t channels = block_.in_channels, end = place + block_.width * channels;
+        for (int64_t at = place; at < end; at += channels, pixel += layout_.pixel) {
+          visit(at, pixel, count);
         }
       }
     }
@@ -102,17 +104,14 @@ class Planes {
 template <class Visit>
 HWY_INLINE void for_each_filter_run(const ConvBlock& block, const Layout& layout,
                                     const Visit& visit) {
-  const int64_t taps = block.kernel * block.kernel;
+  const int64_t row = layout.vectors * layout.lanes;
   for (int64_t p = 0; p < layout.planes; ++p) {
-    const int64_t first = p * layout.lanes;
-    const int64_t count = std::min(layout.lanes, block.in_channels - first);
-    for (int64_t out = 0; out < block.out_channels; ++out) {
-      for (int64_t tap = 0; tap < taps; ++tap) {
-        const int64_t row = tap / block.kernel, column = tap % block.kernel;
-        visit((out * taps + tap) * block.in_channels + first,
-              layout.filter_place(p, out) + row * layout.vectors * layout.lanes +
-                  column * layout.pixel,
-              count);
+    int64_t place = p * layout.lanes;
+    const int64_t count = std::min(layout.lanes, block.in_channels - place);
+    int64_t run = layout.filter_place(p, 0);
+    for (int64_t i = 0; i < block.out_channels * block.kernel; ++i, run += row) {
+      for (int64_t x = 0; x < block.kernel; ++x, place += block.in_channels) {
+        visit(place, run + x * layout.pixel, count);
       }
     }
   }
