@@ -51,8 +51,11 @@ class Backward {
         runs_(find_runs(block, layout_)),
         filters_(filters),
         sums_(hwy::AllocateAligned<float>(layout_.planes * layout_.filter_plane)),
-        images_(block, layout_, images_at_once()),
-        live_(block, images_at_once(), layout_.row, layout_.pixel, layout_.plane) {
+        images_(block, layout_, images_at_once()) {
+    if (WindowWeights::takes(block)) window_weights_.emplace(block, layout_);
+    if (!window_weights_ || filters != nullptr) {
+      live_.emplace(block, images_at_once(), layout_.row, layout_.pixel, layout_.plane);
+    }
     if (filters == nullptr) return;
     input_gradients_.emplace(block, layout_, images_at_once());
     if (!WindowGradient::takes(block)) return;
@@ -68,30 +71,16 @@ class Backward {
   // Adds to the weight gradient that `count` images make, at most images_at_once().
   void add_weights(int64_t count, const float* input, const uint8_t* winners,
                    const float* gradients) {
+    const int64_t size = block_.output_size();
     for (int64_t i = 0; i < count; ++i) {
       images_.load(i, input + i * block_.input_size());
-      live_.load(i, winners + i * block_.output_size(), gradients + i * block_.output_size());
+      if (live_) live_->load(i, winners + i * size, gradients + i * size);
     }
-    int64_t p = 0;
-    if (kManyRegisters && block_.kernel == 3 && layout_.vectors == 3 && runs_.chains == 1) {
-      for (; p + 2 <= layout_.planes; p += 2) {
-        for (int64_t channel = 0; channel < block_.out_channels; ++channel) {
-          add_weight_gradients<3, 3>(sums_.get() + layout_.filter_place(p, channel),
-                                     layout_.filter_plane, begun_, layout_.row,
-                                     live_.list(channel, count), images_.plane(p),
-                                     images_.plane(1) - images_.plane(0));
-        }
-      }
+    if (!window_weights_) return add_weights_by_list(count);
+    for (int64_t i = 0; i < count; ++i) {
+      const float* plane = images_.plane(0) + i * layout_.plane;
+      window_weights_->add(plane, winners + i * size, gradients + i * size);
     }
-    for (; p < layout_.planes; ++p) {
-      for (int64_t channel = 0; channel < block_.out_channels; ++channel) {
-        for_each_part([&](int64_t offset, int64_t place) {
-          runs_.weights(sums_.get() + layout_.filter_place(p, channel) + place, begun_, layout_.row,
-                        live_.list(channel, count), images_.plane(p) + offset);
-        });
-      }
-    }
-    begun_ = true;
   }
 
   // Writes the input gradients of the `count` images that add_weights took last.
@@ -107,16 +96,40 @@ class Backward {
   }
 
   void store_weights(float* gradients) const {
+    if (window_weights_) return window_weights_->store(gradients);
     store_filters(block_, layout_, sums_.get(), gradients);
   }
 
  private:
+  void add_weights_by_list(int64_t count) {
+    int64_t p = 0;
+    if (kManyRegisters && block_.kernel == 3 && layout_.vectors == 3 && runs_.chains == 1) {
+      for (; p + 2 <= layout_.planes; p += 2) {
+        for (int64_t channel = 0; channel < block_.out_channels; ++channel) {
+          add_weight_gradients<3, 3>(sums_.get() + layout_.filter_place(p, channel),
+                                     layout_.filter_plane, begun_, layout_.row,
+                                     live_->list(channel, count), images_.plane(p),
+                                     images_.plane(1) - images_.plane(0));
+        }
+      }
+    }
+    for (; p < layout_.planes; ++p) {
+      for (int64_t channel = 0; channel < block_.out_channels; ++channel) {
+        for_each_part([&](int64_t offset, int64_t place) {
+          runs_.weights(sums_.get() + layout_.filter_place(p, channel) + place, begun_, layout_.row,
+                        live_->list(channel, count), images_.plane(p) + offset);
+        });
+      }
+    }
+    begun_ = true;
+  }
+
   void add_inputs(int64_t count) {
     for (int64_t p = 0; p < layout_.planes; ++p) {
       for (int64_t channel = 0; channel < block_.out_channels; ++channel) {
         for_each_part([&](int64_t offset, int64_t place) {
           runs_.input(filters_ + layout_.filter_place(p, channel) + place, layout_.row,
-                      live_.list(channel, count), input_gradients_->plane(p) + offset);
+                      live_->list(channel, count), input_gradients_->plane(p) + offset);
         });
       }
     }
@@ -151,7 +164,8 @@ class Backward {
   Floats sums_;         // the weight gradient, laid out as filters
   bool begun_ = false;  // whether there is anything in them
   Planes images_;
-  LiveOutputs live_;
+  std::optional<LiveOutputs> live_;
+  std::optional<WindowWeights> window_weights_;
   std::optional<Planes> input_gradients_;
   std::vector<WindowGradient> windows_;  // by image
 };

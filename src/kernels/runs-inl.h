@@ -9,6 +9,7 @@
 
 #include "kernels/input_gradient-inl.h"
 #include "kernels/weight_gradient-inl.h"
+#include "kernels/window_weights-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace cifar {
@@ -44,7 +45,7 @@ Runs runs_of_kernel(int64_t vectors, bool two_chains) {
 
 // The number of chains depends on the shape alone, since it changes the order of the sum.
 inline Runs find_runs(const ConvBlock& block, const Layout& layout) {
-  const bool two_chains = block.patch_row() <= 16;
+  const bool two_chains = block.patch_row() <= 16 && !WindowWeights::fits(block);
   if (block.kernel == 5) return runs_of_kernel<5>(layout.vectors, two_chains);
   if (block.kernel == 3) return runs_of_kernel<3>(layout.vectors, two_chains);
   return runs_of_kernel<1>(layout.vectors, two_chains);
