@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 
 namespace cifar {
@@ -71,33 +72,40 @@ struct Gradients {
 Gradients run_backward(const ConvBlock& block, const torch::Tensor& input,
                        const torch::Tensor& packed, const torch::Tensor& winners,
                        const torch::Tensor& gradient, bool with_input, bool with_bias) {
-  const int64_t images = input.size(0), weights = block.weight_size();
-  // A row a chunk: weight gradients, then bias gradients.
-  const int64_t chunks = chunks_of(images);
-  auto sums =
-      torch::empty({std::max<int64_t>(1, chunks), weights + block.out_channels}, input.options());
-  if (chunks == 0) sums.zero_();
+  const int64_t images = input.size(0), chunks = chunks_of(images);
+  const int64_t weights = block.weight_size(), length = weights + block.out_channels;
   Gradients result;
+  result.weight = torch::empty({block.out_channels, block.in_channels, block.kernel, block.kernel},
+                               input.options().memory_format(kOrder));
+  if (with_bias) result.bias = torch::empty({block.out_channels}, input.options());
   if (with_input) result.input = torch::empty(input.sizes(), input.options(), kOrder);
+  // The first chunk's go where the total is to be; a row for each further one: weights, biases.
+  torch::Tensor more;
+  if (chunks > 1) more = torch::empty({chunks - 1, length}, input.options());
   const float* in = input.const_data_ptr<float>();
   const float* w = packed.const_data_ptr<float>();
   const float* out = gradient.const_data_ptr<float>();
   const uint8_t* won = winners.const_data_ptr<uint8_t>();
-  float* sum = sums.mutable_data_ptr<float>();
-  float* to_input = with_input ? result.input.mutable_data_ptr<float>() : nullptr;
+  float* const to_weight = result.weight.mutable_data_ptr<float>();
+  float* const to_bias = with_bias ? result.bias.mutable_data_ptr<float>() : nullptr;
+  float* const to_input = with_input ? result.input.mutable_data_ptr<float>() : nullptr;
+  float* const rows = chunks > 1 ? more.mutable_data_ptr<float>() : nullptr;
+  if (chunks == 0) {
+    result.weight.zero_();
+    if (with_bias) result.bias.zero_();
+  }
   for_each_chunk(images, [&](int64_t chunk, int64_t first, int64_t count) {
-    float* row = sum + chunk * (weights + block.out_channels);
+    float* const row = chunk > 0 ? rows + (chunk - 1) * length : nullptr;
     const int64_t place = first * block.output_size(), in_place = first * block.input_size();
-    conv_block_backward(block, count, in + in_place, w, won + place, out + place, row,
-                        with_bias ? row + weights : nullptr,
+    conv_block_backward(block, count, in + in_place, w, won + place, out + place,
+                        row ? row : to_weight, !with_bias || !row ? to_bias : row + weights,
                         with_input ? to_input + in_place : nullptr);
   });
-  auto total = sums[0];
-  for (int64_t chunk = 1; chunk < chunks; ++chunk) total.add_(sums[chunk]);
-  result.weight = total.narrow(0, 0, weights)
-                      .view({block.out_channels, block.kernel, block.kernel, block.in_channels})
-                      .permute({0, 3, 1, 2});
-  if (with_bias) result.bias = total.narrow(0, weights, block.out_channels);
+  for (int64_t chunk = 1; chunk < chunks; ++chunk) {
+    const float* const row = rows + (chunk - 1) * length;
+    std::transform(row, row + weights, to_weight, to_weight, std::plus());
+    if (with_bias) std::transform(row + weights, row + length, to_bias, to_bias, std::plus());
+  }
   return result;
 }
 
@@ -108,22 +116,20 @@ class ConvBlockFunction : public torch::autograd::Function<ConvBlockFunction> {
                                const std::optional<torch::Tensor>& bias, const ConvBlock& block) {
     const Forward result = run_forward(block, input, packed, bias.value_or(torch::Tensor()), true);
     context->save_for_backward({input, packed, result.winners});
-    context->saved_data["bias"] = bias.has_value();
-    context->saved_data["kernel"] = std::vector<int64_t>{block.kernel, block.stride, block.padding};
-    context->saved_data["pool"] = std::vector<int64_t>{block.pool, block.pool_stride, block.relu};
+    context->saved_data["block"] =
+        std::vector<int64_t>{block.kernel,      block.stride, block.padding,   block.pool,
+                             block.pool_stride, block.relu,   bias.has_value()};
     return result.output;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
     const torch::Tensor &input = saved[0], &packed = saved[1], &winners = saved[2];
-    const auto kernel = context->saved_data["kernel"].toIntVector();
-    const auto pool = context->saved_data["pool"].toIntVector();
-    const ConvBlock block{input.size(1), input.size(2), input.size(3), winners.size(1),
-                          kernel[0],     kernel[1],     kernel[2],     pool[0],
-                          pool[1],       pool[2] != 0};
+    const auto of = context->saved_data["block"].toIntVector();
+    const ConvBlock block{input.size(1), input.size(2), input.size(3), winners.size(1), of[0],
+                          of[1],         of[2],         of[3],         of[4],           of[5] != 0};
     // Counts tensors: without a bias there is no fourth.
-    const bool with_bias = context->saved_data["bias"].toBool() && context->needs_input_grad(3);
+    const bool with_bias = of[6] != 0 && context->needs_input_grad(3);
     const Gradients result =
         run_backward(block, input, packed, winners, gradients[0].contiguous(kOrder),
                      context->needs_input_grad(0), with_bias);

@@ -56,22 +56,22 @@ class LinearBlockFunction : public torch::autograd::Function<LinearBlockFunction
                                const torch::Tensor&, const torch::Tensor& packed,
                                const std::optional<torch::Tensor>& bias, const LinearBlock& block) {
     context->save_for_backward({input, packed});
-    context->saved_data["bias"] = bias.has_value();
-    context->saved_data["shape"] = std::vector<int64_t>{block.pixels, block.channels, block.out};
+    context->saved_data["block"] =
+        std::vector<int64_t>{block.pixels, block.channels, block.out, bias.has_value()};
     return run_forward(block, input, packed, bias.value_or(torch::Tensor()));
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    const auto shape = context->saved_data["shape"].toIntVector();
-    const LinearBlock block{shape[0], shape[1], shape[2]};
+    const auto of = context->saved_data["block"].toIntVector();
+    const LinearBlock block{of[0], of[1], of[2]};
     const torch::Tensor &input = saved[0], gradient = gradients[0].contiguous();
     torch::Tensor input_gradient, bias_gradient;
     if (context->needs_input_grad(0)) {
       input_gradient = run_input_gradient(block, input, saved[1], gradient);
     }
     const auto weight_gradient = torch::empty({block.out, block.features()}, input.options());
-    if (context->saved_data["bias"].toBool()) {
+    if (of[3] != 0) {
       bias_gradient = torch::empty({block.out}, input.options());
     }
     linear_weight_gradient(
