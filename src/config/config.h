@@ -42,8 +42,8 @@ struct OptimizerConfig {
   double epsilon = 1e-8;
   double momentum = 0;
   bool nesterov = false;
-  int64_t newton_schulz_steps = 5;                // muon
-  std::string newton_schulz_stacks = "by-shape";  // muon: by-shape | padded
+  int64_t newton_schulz_steps = 5;         // muon
+  std::string newton_schulz = "by-shape";  // muon: by-shape | padded | divided, see optim/muon.h
   int64_t normalise_every = 0;  // muon: steps between two scalings of the weights; 0: none
   std::string scale_learning_rate = "none";  // none | linear | sqrt in batch / reference_batch_size
   int64_t reference_batch_size = 64;

@@ -95,10 +95,11 @@ std::vector<Option> make_options() {
       OPTION(optimizer.nesterov, "nesterov", "", "sgd, muon: Nesterov's momentum", any()),
       OPTION(optimizer.newton_schulz_steps, "newton-schulz-steps", "N",
              "muon: iterations that make an update orthogonal", at_least(1)),
-      OPTION(optimizer.newton_schulz_stacks, "newton-schulz-stacks", "HOW",
-             "muon: matrices whose products are computed together: those of one shape, or all, "
-             "padded with zeros",
-             one_of({"by-shape", "padded"})),
+      OPTION(
+          optimizer.newton_schulz, "newton-schulz", "HOW",
+          "muon: products of matrices of one shape together, of all together, padded with zeros, "
+          "or divided over the ranks",
+          one_of({"by-shape", "padded", "divided"})),
       OPTION(optimizer.normalise_every, "normalise-every", "STEPS",
              "muon: between scalings of each weight to norm sqrt(outputs); 0: none", at_least(0)),
       OPTION(optimizer.scale_learning_rate, "scale-learning-rate", "RULE",

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <utility>
 
 #include "base/error.h"
@@ -30,6 +31,14 @@ struct Matrix {
 struct Stack {
   std::vector<Matrix> matrices;
   torch::Tensor values;
+  int rank = 0;  // that computes them, where they are divided
+
+  int64_t shorter() const {
+    return most([](const Matrix& it) { return std::min(it.rows, it.columns); });
+  }
+  int64_t longer() const {
+    return most([](const Matrix& it) { return std::max(it.rows, it.columns); });
+  }
 
   torch::Tensor part_of(const torch::Tensor& stack, size_t i) const {
     const Matrix& matrix = matrices[i];
@@ -38,29 +47,33 @@ struct Stack {
     const auto part = stack[static_cast<int64_t>(i)].narrow(0, 0, shorter).narrow(1, 0, longer);
     return matrix.rows > matrix.columns ? part.t() : part;
   }
+
+ private:
+  template <class Of>
+  int64_t most(const Of& of) const {
+    return of(*std::ranges::max_element(matrices, {}, of));
+  }
 };
 
 class Muon final : public Optimizer {
  public:
   Muon(const OptimizerConfig& config, const OptimizerSlice& slice)
       : config_(config),
-        padded_(config.newton_schulz_stacks == "padded"),
         product_type_(slice.product_type),
-        momentum_buffer_(torch::zeros_like(slice.parameters)) {
+        comm_(config.newton_schulz == "divided" ? slice.comm : nullptr),
+        momentum_buffer_(torch::zeros_like(slice.parameters)),
+        updates_(torch::zeros_like(slice.parameters)) {
     if (config.weight_decay != 0) {
       throw Error(ExitCode::kUsage, "optimizer.weight_decay",
                   fmt::format("{} with muon", config.weight_decay), "0; muon has no decay");
     }
     for (const OptimizerTensor& tensor : slice.tensors) add(tensor);
     for (Stack& stack : stacks_) {
-      int64_t shorter = 0, longer = 0;
-      for (const Matrix& matrix : stack.matrices) {
-        shorter = std::max(shorter, std::min(matrix.rows, matrix.columns));
-        longer = std::max(longer, std::max(matrix.rows, matrix.columns));
-      }
-      stack.values = torch::zeros({static_cast<int64_t>(stack.matrices.size()), shorter, longer},
-                                  slice.parameters.options().dtype(product_type_));
+      stack.values = torch::zeros(
+          {static_cast<int64_t>(stack.matrices.size()), stack.shorter(), stack.longer()},
+          slice.parameters.options().dtype(product_type_));
     }
+    if (comm_ != nullptr) divide();
   }
 
   int64_t scalar_bytes() const override { return sizeof(MuonScalars); }
@@ -79,17 +92,13 @@ class Muon final : public Optimizer {
     const torch::Tensor direction =
         config_.nesterov ? gradients.add(momentum_buffer_, config_.momentum) : momentum_buffer_;
     for (const Stack& stack : stacks_) {
-      for (size_t i = 0; i < stack.matrices.size(); ++i) {
-        stack.part_of(stack.values, i).copy_(stack.matrices[i].of(direction));
-      }
-      const torch::Tensor updates =
-          newton_schulz(stack.values, config_.newton_schulz_steps).to(torch::kFloat32).mul_(now[0]);
-      for (size_t i = 0; i < stack.matrices.size(); ++i) {
-        torch::Tensor weight = stack.matrices[i].of(parameters);
-        if (config_.normalise_every > 0) normalise(weight, now[1]);
-        weight.sub_(stack.part_of(updates, i));
-      }
+      if (comm_ == nullptr || stack.rank == comm_->rank()) orthogonalise(stack, direction);
     }
+    if (comm_ != nullptr) share();
+    if (config_.normalise_every > 0) {
+      for_each_matrix([&](const Matrix& it) { normalise(it.of(parameters), now[1]); });
+    }
+    parameters.sub_(updates_.mul_(now[0]));
   }
 
   std::vector<std::pair<std::string, torch::Tensor>> state() const override {
@@ -107,11 +116,58 @@ class Muon final : public Optimizer {
     }
     const auto takes = [&](const Stack& it) {
       const Matrix& first = it.matrices.front();
-      return padded_ || (first.rows == rows && first.columns == columns);
+      const bool alike = first.rows == rows && first.columns == columns;
+      return config_.newton_schulz == "padded" || (config_.newton_schulz == "by-shape" && alike);
     };
     auto stack = std::ranges::find_if(stacks_, takes);
     if (stack == stacks_.end()) stack = stacks_.insert(stacks_.end(), Stack{});
     stack->matrices.push_back({tensor.offset, rows, columns});
+  }
+
+  // The costliest first, each to the rank that has the least to do.
+  void divide() {
+    std::vector<Stack*> order;
+    for (Stack& stack : stacks_) order.push_back(&stack);
+    const auto cost = [](const Stack* it) { return it->shorter() * it->shorter() * it->longer(); };
+    std::ranges::stable_sort(order, std::ranges::greater(), cost);
+    std::vector<int64_t> loads(comm_->size());
+    for (Stack* stack : order) {
+      const auto least = std::ranges::min_element(loads);
+      *least += cost(stack);
+      stack->rank = static_cast<int>(least - loads.begin());
+    }
+  }
+
+  template <class Visit>
+  void for_each_matrix(const Visit& visit) const {
+    for (const Stack& stack : stacks_) std::ranges::for_each(stack.matrices, visit);
+  }
+
+  // Writes the matrices' updates.
+  void orthogonalise(const Stack& stack, const torch::Tensor& direction) const {
+    for (size_t i = 0; i < stack.matrices.size(); ++i) {
+      stack.part_of(stack.values, i).copy_(stack.matrices[i].of(direction));
+    }
+    const torch::Tensor found = newton_schulz(stack.values, config_.newton_schulz_steps);
+    for (size_t i = 0; i < stack.matrices.size(); ++i) {
+      stack.matrices[i].of(updates_).copy_(stack.part_of(found, i));
+    }
+  }
+
+  // Brings every rank the updates that others computed.
+  void share() const {
+    std::vector<Message> sends, receives;
+    for (const Stack& stack : stacks_) {
+      const torch::Tensor update = stack.matrices.front().of(updates_);
+      if (stack.rank != comm_->rank()) {
+        receives.push_back({update, stack.rank});
+        continue;
+      }
+      for (int peer = 0; peer < comm_->size(); ++peer) {
+        if (peer != comm_->rank()) sends.push_back({update, peer});
+      }
+    }
+    comm_->exchange(sends, receives);
   }
 
   // To norm sqrt(rows), where `due` (a scalar on the device) is 1.
@@ -121,9 +177,10 @@ class Muon final : public Optimizer {
   }
 
   OptimizerConfig config_;
-  bool padded_;  // all matrices in one stack, whatever their shapes
   torch::ScalarType product_type_;
+  Communicator* comm_;  // where the stacks are divided over its ranks; else null
   torch::Tensor momentum_buffer_;
+  torch::Tensor updates_;  // of all matrices, before the rate; zeros in the gaps
   std::vector<Stack> stacks_;
 };
 

@@ -20,11 +20,11 @@ namespace cifar {
 // steps).
 torch::Tensor newton_schulz(torch::Tensor matrices, int64_t steps);
 
-// Matrices of one shape go through the iterations as one stack; with newton_schulz_stacks "padded"
-// all do, padded with zeros, which changes nothing but the number of calls and of products
-// (hiverge/cifar10-speedrun). Every tensor of the slice must be a matrix of at least 2 x 2, and the
-// decay 0 (Error kUsage). Every rank computes all of it: against a training step of the 94% recipe
-// it is half a percent of the arithmetic.
+// newton_schulz says how: "by-shape", matrices of one shape go through the iterations as one stack,
+// on every rank; "padded", all do, padded with zeros, which changes nothing but the number of calls
+// and of products (hiverge/cifar10-speedrun); "divided", each alone, on one of the slice's ranks,
+// which then hand their updates round: the same bits on any number of ranks. Every tensor of the
+// slice must be a matrix of at least 2 x 2, and the decay 0 (Error kUsage).
 std::unique_ptr<Optimizer> make_muon(const OptimizerConfig& config, const OptimizerSlice& slice);
 
 }  // namespace cifar

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "comm/communicator.h"
 #include "config/config.h"
 
 namespace cifar {
@@ -27,6 +28,8 @@ struct OptimizerSlice {
   torch::Tensor parameters;                          // contiguous float32 [n]
   std::vector<OptimizerTensor> tensors = {};         // that lie in it; Muon alone looks
   torch::ScalarType product_type = torch::kFloat32;  // of Muon's matrix products
+  Communicator* comm =
+      nullptr;  // over whose ranks Muon may divide them; must outlive the optimizer
 };
 
 class Optimizer {

@@ -31,7 +31,7 @@ std::vector<size_t> groups_of(const Config& config, const Network& network) {
 }
 
 std::vector<OptimizerGroup> make_optimizer_groups(const Config& config, const Network& network,
-                                                  const FlatState& flat) {
+                                                  const FlatState& flat, Communicator* comm) {
   std::map<std::string, size_t> group_of;
   const std::vector<size_t> numbers = groups_of(config, network);
   const auto parameters = network.named_parameters();
@@ -53,7 +53,7 @@ std::vector<OptimizerGroup> make_optimizer_groups(const Config& config, const Ne
   const bool low = config.train.precision == "bf16" || config.train.precision == "fp16";
   for (OptimizerGroup& group : groups) {
     OptimizerSlice slice{
-        group.slice_of(flat.parameters()), {}, low ? torch::kBFloat16 : torch::kFloat32};
+        group.slice_of(flat.parameters()), {}, low ? torch::kBFloat16 : torch::kFloat32, comm};
     for (const FlatEntry& entry : group.entries) {
       slice.tensors.push_back({entry.name, entry.offset, entry.tensor.sizes().vec()});
     }

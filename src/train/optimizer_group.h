@@ -29,9 +29,9 @@ struct OptimizerGroup {
 // frozen ones belong to none and come last. Errors as of claim_parameters.
 std::vector<size_t> groups_of(const Config& config, const Network& network);
 
-// Of a FlatState that was laid out by groups_of().
+// Of a FlatState that was laid out by groups_of(). `comm`: see OptimizerSlice.
 std::vector<OptimizerGroup> make_optimizer_groups(const Config& config, const Network& network,
-                                                  const FlatState& flat);
+                                                  const FlatState& flat, Communicator* comm);
 
 // "adam", or "muon+sgd+sgd".
 std::string optimizer_name(const std::vector<OptimizerGroup>& groups);

@@ -17,7 +17,7 @@ std::shared_ptr<Network> make_network(const Config& config) {
 TrainState::TrainState(const Config& config, torch::Device device, Communicator* comm)
     : network(make_network(config)),
       flat(*network, device, groups_of(config, *network), comm),
-      groups(make_optimizer_groups(config, *network, flat)) {}
+      groups(make_optimizer_groups(config, *network, flat, comm)) {}
 
 void TrainState::begin_anew(const Config& config) {
   torch::NoGradGuard no_grad;

@@ -25,7 +25,8 @@ struct Position {
 };
 
 struct TrainState {
-  // `comm`, where it is to choose the memory of the gradients, must outlive the state.
+  // `comm` chooses the memory of the gradients, and optimizers may divide their work over its
+  // ranks; it must outlive the state. Null: any memory, one rank.
   TrainState(const Config& config, torch::Device device, Communicator* comm = nullptr);
 
   std::shared_ptr<Network> network;

@@ -83,11 +83,12 @@ void announce(const Config& config, const TrainState& state, const Dataset& data
   if (dataset.synthetic)
     log.line("SYNTHETIC DATA: made-up images, not CIFAR-10 (--data synthetic)");
   const TrainConfig& train = config.train;
+  const std::string& precision = train.reduction_precision;
   log.line(fmt::format(
-      "recipe {} on {}: {} epochs, batch {} in {} shard{} ({}), {}, learning rate {}, seed {}",
+      "recipe {} on {}: {} epochs, batch {} in {} shard{} ({}{}), {}, learning rate {}, seed {}",
       config.recipe, dataset.name, train.epochs, train.batch_size, train.shards,
-      train.shards == 1 ? "" : "s", reduction, optimizer_name(state.groups),
-      state.groups.front().config.learning_rate, train.seed));
+      train.shards == 1 ? "" : "s", reduction, precision == "fp32" ? "" : " in " + precision,
+      optimizer_name(state.groups), state.groups.front().config.learning_rate, train.seed));
   log.line(fmt::format("{} rank{} ({}) on {}, {}, {} thread{} a rank", comm.size(),
                        comm.size() == 1 ? "" : "s", comm.name(), device.device.str(),
                        config.train.precision, train.threads, train.threads == 1 ? "" : "s"));

@@ -119,6 +119,11 @@ def test_no_data_named():
     ("[train]\nepochs = 0\n", "2:10: train.epochs", "0", "an integer of at least 1"),
     ("[train]\nbatch_size = -64\n", "2:14: train.batch_size", "-64", "an integer of at least 1"),
     ("[optimizer]\nname = \"adan\"\n", "2:8: optimizer.name", "adan", "adam, adamw, sgd or muon"),
+    ("[optimizer]\nnewton_schulz = \"one\"\n", "2:17: optimizer.newton_schulz", "one",
+     "by-shape, padded or divided"),
+    ("[train]\nreduction_precision = \"tf32\"\n", "2:23: train.reduction_precision", "tf32",
+     "fp32, bf16 or fp16"),
+    ("[train]\nbucket_kib = -1\n", "2:14: train.bucket_kib", "-1", "at least 0"),
     ("[model]\nlayers = \"conv 32\"\n", "2:10: model.layers", '"conv 32"', "a list"),
     ("[train\nepochs = 3\n", "1:7", "", "TOML"),
 ])

@@ -40,6 +40,32 @@ def test_with_libtorchs_convolutions_too(tmp_path):
     assert weights_on(tmp_path / "kernels", 1, *flags, "auto")[0] != expected[0]
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_with_gradients_rounded_on_their_way_too(tmp_path, precision):
+    """Other bits than in float32, but nearly the same training."""
+    flags = ["--data", "synthetic", "--max-steps", 20, "--reduction-precision"]
+    expected, curve = weights_on(tmp_path, 1, *flags, precision)
+    for ranks in (2, 3, 8):
+        assert weights_on(tmp_path, ranks, *flags, precision) == (expected, curve), f"{ranks} ranks"
+    exact, exact_curve = weights_on(tmp_path / "exact", 2, *flags, "fp32")
+    assert exact != expected
+    assert curve[-1]["train_loss"] == pytest.approx(exact_curve[-1]["train_loss"], rel=0.01)
+
+
+def test_overlapped_sums_agree_whatever_the_buckets_and_their_precision(tmp_path):
+    """On two ranks a sum has one order: the size of buckets changes no bit, a rounding does."""
+    flags = ["--data", "synthetic", "--max-steps", 10, "--reduction", "overlapped", "--shards", 2]
+    weights, lines = {}, {}
+    for name, more in {"measured": [], "small": ["--bucket-kib", 64], "whole": ["--bucket-kib", 9999],
+                       "rounded": ["--reduction-precision", "bf16"]}.items():
+        result = train(tmp_path / name, *flags, *more, ranks=2)
+        weights[name], lines[name] = result.weights, result.lines[1]
+    assert weights["measured"] == weights["small"] == weights["whole"] != weights["rounded"]
+    assert "(overlapped, 1 bucket)" in lines["whole"]
+    assert "(overlapped, 4 buckets)" in lines["small"]
+    assert "in bf16)" in lines["rounded"]
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     return weights_on(tmp_path_factory.mktemp("whole"), 1, *RICH_EPOCHS)

@@ -6,6 +6,7 @@
 
 #include "optim/muon.h"
 #include "refusal.h"
+#include "thread_communicator.h"
 
 namespace cifar {
 namespace {
@@ -95,9 +96,43 @@ TEST(Muon, ScalesWeightsBeforeAnUpdateEverySoManySteps) {
 // Wide and tall ones of other shapes beside each other.
 TEST(Muon, FollowsTheRuleWithAllMatricesInOnePaddedStack) {
   OptimizerConfig config = muon();
-  config.newton_schulz_stacks = "padded";
+  config.newton_schulz = "padded";
   config.normalise_every = 2;
   expect_the_rule(config);
+}
+
+TEST(Muon, FollowsTheRuleWithEachMatrixAlone) {
+  OptimizerConfig config = muon();
+  config.newton_schulz = "divided";
+  config.normalise_every = 2;
+  expect_the_rule(config);
+}
+
+// More ranks than matrices too; each matrix on one of them alone.
+TEST(Muon, DividedHasTheSameBitsOnAnyNumberOfRanks) {
+  OptimizerConfig config = muon();
+  config.newton_schulz = "divided";
+  torch::manual_seed(4);
+  const auto start = torch::randn({144 + 256 + 32}), gradients = torch::randn_like(start);
+  const std::vector<OptimizerTensor> tensors = {
+      {"0.weight", 0, {8, 2, 3, 3}}, {"1.weight", 144, {16, 16}}, {"2.weight", 400, {4, 8}}};
+  const auto updated_on = [&](int ranks) {
+    std::vector<torch::Tensor> found(ranks);
+    run_ranks(ranks, [&](Communicator& comm) {
+      const auto parameters = start.clone();
+      const auto optimizer = make_optimizer(config, {parameters, tensors, torch::kFloat32, &comm});
+      for (int step = 0; step < 3; ++step) optimizer->step(parameters, gradients, 0.1);
+      found[comm.rank()] = parameters;
+    });
+    return found;
+  };
+  const auto expected = updated_on(1)[0];
+  EXPECT_FALSE(torch::allclose(expected, start));
+  for (int ranks = 2; ranks <= 4; ++ranks) {
+    for (const auto& parameters : updated_on(ranks)) {
+      EXPECT_TRUE(torch::equal(parameters, expected)) << ranks;
+    }
+  }
 }
 
 TEST(Muon, DoesNothingAtRateZero) {
