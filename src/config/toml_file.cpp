@@ -160,6 +160,21 @@ class RecipeReader {
   std::optional<size_t> optimizer_;  // that is being read, of several
 };
 
+// The keys of a section with their values.
+std::string table_text(const std::string& section, const Config& config) {
+  std::string text;
+  for (const Option& option : options()) {
+    if (option.section() != section) continue;
+    const Value value = get(option, config);
+    // The batch size that is not given is 0, which a recipe must not say. Nor an empty text, so
+    // that a file of a build with --fault can be read by one without.
+    const bool not_given =
+        (value == Value(int64_t{0}) && !option.check(value)) || value == Value(std::string());
+    if (!not_given) text += fmt::format("{} = {}\n", option.name(), to_toml_text(value));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::vector<Assignment> parse_recipe(std::string_view text, const std::string& name) {
@@ -189,25 +204,6 @@ Config article_config() {
   assign(config, parse_recipe(kArticleRecipe, "article.toml (compiled in)"));
   return config;
 }
-
-namespace {
-
-// The keys of a section with their values.
-std::string table_text(const std::string& section, const Config& config) {
-  std::string text;
-  for (const Option& option : options()) {
-    if (option.section() != section) continue;
-    const Value value = get(option, config);
-    // The batch size that is not given is 0, which a recipe must not say. Nor an empty text, so
-    // that a file of a build with --fault can be read by one without.
-    const bool not_given =
-        (value == Value(int64_t{0}) && !option.check(value)) || value == Value(std::string());
-    if (!not_given) text += fmt::format("{} = {}\n", option.name(), to_toml_text(value));
-  }
-  return text;
-}
-
-}  // namespace
 
 std::string to_toml(const Config& config) {
   std::string text = fmt::format("# The resolved settings of a run with the recipe {}.\n",

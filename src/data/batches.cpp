@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "data/upload.h"
 
 #if CIFAR_HAS_CUDA
 #include <c10/cuda/CUDAException.h>
@@ -90,16 +91,6 @@ void copy_pixels(const uint8_t* image, const Placement& placement, bool reflect,
 void fetch_ahead(const uint8_t* image) {
   constexpr int kLine = 64;
   for (int i = 0; i < kImageBytes; i += kLine) __builtin_prefetch(image + i);
-}
-
-// Copies what lies at `from`. By a new pinned buffer each time: LibTorch's host allocator hands it
-// out again only when the copy out of it is done, so neither side waits.
-void upload(const void* from, torch::Tensor to) {
-  if (to.numel() == 0) return;
-  const torch::Tensor host =
-      torch::empty(to.sizes(), torch::TensorOptions(to.dtype()).pinned_memory(to.is_cuda()));
-  std::memcpy(host.mutable_data_ptr(), from, to.nbytes());
-  to.copy_(host, /*non_blocking=*/true);
 }
 
 }  // namespace

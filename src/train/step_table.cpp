@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstring>
 
+#include "data/upload.h"
+
 namespace cifar {
 namespace {
 
@@ -31,11 +33,8 @@ StepTable::StepTable(const std::vector<OptimizerGroup>& groups, int64_t capacity
 void StepTable::load(const std::vector<StepPlan>& plans, int64_t updates) {
   const auto count = static_cast<int64_t>(plans.size());
   TORCH_CHECK(count <= table_.size(0), count, " steps for a table of ", table_.size(0));
-  // A new pinned buffer each time: LibTorch's host allocator hands it out again only when the copy
-  // out of it is done, so neither side waits.
-  const auto host = torch::zeros(
-      {count, table_.size(1)}, torch::TensorOptions(torch::kUInt8).pinned_memory(table_.is_cuda()));
-  auto* row = host.mutable_data_ptr<uint8_t>();
+  std::vector<uint8_t> rows(static_cast<size_t>(count * table_.size(1)));
+  uint8_t* row = rows.data();
   for (const StepPlan& plan : plans) {
     std::memcpy(row, &plan.values, sizeof(StepValues));
     ++updates;
@@ -44,7 +43,7 @@ void StepTable::load(const std::vector<StepPlan>& plans, int64_t updates) {
     }
     row += table_.size(1);
   }
-  table_.narrow(0, 0, count).copy_(host, /*non_blocking=*/true);
+  upload(rows.data(), table_.narrow(0, 0, count));
   counter_.zero_();
 }
 
