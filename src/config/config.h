@@ -68,8 +68,8 @@ struct TrainConfig {
   int64_t shards = 0;                 // of the global batch; 0: one a rank
   std::string reduction = "ordered";  // ordered | overlapped
   std::string reduction_precision = "fp32";  // fp32 | bf16 | fp16: of gradients on their way
-  int64_t bucket_kib = 0;  // overlapped: gradients that are summed at once; 0: chosen by measuring
-  int64_t threads = 0;     // of each rank; 0: its share of the cores
+  int64_t bucket_kib = 0;          // overlapped: gradients summed at once; 0: measured at the start
+  int64_t threads = 0;             // of each rank; 0: its share of the cores
   std::string precision = "fp32";  // fp32 | tf32 | bf16 | fp16
   std::string kernels = "auto";    // auto | libtorch: convolutions on the CPU in fp32
   double label_smoothing = 0;      // in [0, 1); of the train loss, as torch's cross_entropy has it

@@ -133,7 +133,7 @@ std::vector<Option> make_options() {
              "of gradients on their way between ranks; other precisions than fp32 round each sum",
              one_of({"fp32", "bf16", "fp16"})),
       OPTION(train.bucket_kib, "bucket-kib", "KIB",
-             "overlapped: gradients that are summed at once; 0: as measured at the start best",
+             "overlapped: gradients that are summed at once; 0: what is measured to suit",
              at_least(0)),
       OPTION(train.threads, "threads", "N", "a rank; 0: its share of the cores", at_least(0)),
       OPTION(train.precision, "precision", "P", "arithmetic",

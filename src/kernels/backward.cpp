@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "kernels/conv_block.h"
@@ -17,26 +18,43 @@ HWY_BEFORE_NAMESPACE();
 namespace cifar {
 namespace HWY_NAMESPACE {
 
-// Adds up gradients where outputs are live, channel by channel, windows in order.
-void add_bias_gradients(const ConvBlock& block, const uint8_t* winners, const float* gradients,
-                        float* sums) {
+// Adds up the gradients of kVectors vectors of channels where outputs are live, windows in order.
+template <size_t... kVector>
+HWY_INLINE void add_live_gradients(const uint8_t* winners, const float* gradients, int64_t channels,
+                                   int64_t size, float* sums, std::index_sequence<kVector...>) {
   const D d;
   const hn::RebindToSigned<D> di;
   const hn::Rebind<uint8_t, D> d8;
-  const int64_t channels = block.out_channels, lanes = static_cast<int64_t>(hn::Lanes(d));
-  const int64_t end = block.output_size();
-  int64_t c = 0;
-  for (; c + lanes <= channels; c += lanes) {
-    V sum = hn::LoadU(d, sums + c);
-    for (int64_t i = c; i < end; i += channels) {
-      const auto winner = hn::PromoteTo(di, hn::LoadU(d8, winners + i));
+  const size_t lanes = hn::Lanes(d);
+  V sum[] = {hn::LoadU(d, sums + kVector * lanes)...};
+  for (int64_t i = 0; i < size; i += channels) {
+    const auto add = [&](size_t vector) HWY_ATTR {
+      const auto winner = hn::PromoteTo(di, hn::LoadU(d8, winners + i + vector * lanes));
       const auto live = hn::RebindMask(d, hn::Lt(winner, hn::Set(di, kNoWinner)));
-      sum = hn::Add(sum, hn::IfThenElseZero(live, hn::LoadU(d, gradients + i)));
-    }
-    hn::StoreU(sum, d, sums + c);
+      const V gradient = hn::LoadU(d, gradients + i + vector * lanes);
+      sum[vector] = hn::Add(sum[vector], hn::IfThenElseZero(live, gradient));
+    };
+    (add(kVector), ...);
+  }
+  (hn::StoreU(sum[kVector], d, sums + kVector * lanes), ...);
+}
+
+// Channel by channel; four vectors at once, since one sum would wait for itself.
+void add_bias_gradients(const ConvBlock& block, const uint8_t* winners, const float* gradients,
+                        float* sums) {
+  const int64_t channels = block.out_channels, size = block.output_size();
+  const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+  int64_t c = 0;
+  for (; c + 4 * lanes <= channels; c += 4 * lanes) {
+    add_live_gradients(winners + c, gradients + c, channels, size - c, sums + c,
+                       std::make_index_sequence<4>());
+  }
+  for (; c + lanes <= channels; c += lanes) {
+    add_live_gradients(winners + c, gradients + c, channels, size - c, sums + c,
+                       std::make_index_sequence<1>());
   }
   for (; c < channels; ++c) {
-    for (int64_t i = c; i < end; i += channels) {
+    for (int64_t i = c; i < size; i += channels) {
       sums[c] += winners[i] == kNoWinner ? 0.0f : gradients[i];
     }
   }

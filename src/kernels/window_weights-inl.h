@@ -70,6 +70,16 @@ class WindowWeights {
 #endif
   }
 
+  // sum + gradient * value in the lanes that are live; the others may not even add 0 times
+  // infinity.
+  static HWY_INLINE V add_live(V sum, V gradient, V value, hn::Mask<D> live) {
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+    return V{_mm512_mask3_fmadd_ps(gradient.raw, value.raw, sum.raw, live.raw)};
+#else
+    return hn::IfThenElse(live, hn::MulAdd(gradient, value, sum), sum);
+#endif
+  }
+
   // In two halves of a patch's row, since the registers hold no more sums.
   template <int kChannels>
   void add_image(const float* plane, const uint8_t* winners, const float* gradients) {
@@ -106,13 +116,13 @@ class WindowWeights {
         const V r2 = hn::LoadU(d, corner + 2 * row), r3 = hn::LoadU(d, corner + 3 * row);
         const VCode winner = hn::PromoteTo(dc, hn::LoadU(d8, winners));
         const auto live = hn::RebindMask(d, hn::Lt(winner, hn::Set(dc, kNoWinner)));
-        const V gradient = hn::IfThenElseZero(live, hn::LoadU(d, gradients));
+        const V gradient = hn::LoadU(d, gradients);
         const VCode place = place_of_winner<kChannels>(winner);
         const auto add = [&](size_t i) HWY_ATTR {
           const VCode at = hn::Add(place, hn::Set(dc, static_cast<int32_t>(kFirst + i)));
-          top[i] = hn::MulAdd(gradient, look_up(r0, r1, at), top[i]);
-          middle[i] = hn::MulAdd(gradient, look_up(r1, r2, at), middle[i]);
-          bottom[i] = hn::MulAdd(gradient, look_up(r2, r3, at), bottom[i]);
+          top[i] = add_live(top[i], gradient, look_up(r0, r1, at), live);
+          middle[i] = add_live(middle[i], gradient, look_up(r1, r2, at), live);
+          bottom[i] = add_live(bottom[i], gradient, look_up(r2, r3, at), live);
         };
         (add(kValue), ...);
         winners += channels;

@@ -21,8 +21,8 @@ namespace cifar {
 torch::Tensor newton_schulz(torch::Tensor matrices, int64_t steps);
 
 // newton_schulz says how: "by-shape", matrices of one shape go through the iterations as one stack,
-// on every rank; "padded", all do, padded with zeros, which changes nothing but the number of calls
-// and of products (hiverge/cifar10-speedrun); "divided", each alone, on one of the slice's ranks,
+// on every rank; "padded", all do, padded with zeros: fewer calls, more products, the same but for
+// rounding (hiverge/cifar10-speedrun); "divided", each alone, on one of the slice's ranks,
 // which then hand their updates round: the same bits on any number of ranks. Every tensor of the
 // slice must be a matrix of at least 2 x 2, and the decay 0 (Error kUsage).
 std::unique_ptr<Optimizer> make_muon(const OptimizerConfig& config, const OptimizerSlice& slice);

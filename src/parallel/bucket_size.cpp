@@ -37,22 +37,23 @@ double median_seconds(Communicator& comm, const torch::Tensor& tensor) {
   return seconds[kRepeats / 2];
 }
 
-// Bytes of each bucket, as it is sent.
+// Bytes of each bucket, as it is sent: what lies behind the gradients goes in float32.
 std::vector<int64_t> pieces_of(const FlatState& state, int64_t bucket_bytes, int64_t element) {
-  const bool rest_apart = element != static_cast<int64_t>(state.reduced().element_size());
+  const auto wide = static_cast<int64_t>(state.reduced().element_size());
   std::vector<int64_t> pieces;
-  for (const Bucket& bucket : buckets_of(state, bucket_bytes / element, rest_apart)) {
-    pieces.push_back(bucket.elements.count * element);
+  for (const Bucket& bucket : buckets_of(state, bucket_bytes / element, element != wide)) {
+    const bool is_rest = bucket.elements.first >= state.gradients().numel();
+    pieces.push_back(bucket.elements.count * (is_rest ? wide : element));
   }
   return pieces;
 }
 
 }  // namespace
 
-std::vector<SumTime> measure_sums(Communicator& comm, int64_t bytes,
-                                  const torch::TensorOptions& options) {
-  const auto element = static_cast<int64_t>(options.dtype().itemsize());
-  const torch::Tensor tensor = comm.allocate(bytes / element, options);
+std::vector<SumTime> measure_sums(Communicator& comm, const torch::Tensor& tensor) {
+  const auto element = static_cast<int64_t>(tensor.element_size());
+  const int64_t bytes = tensor.numel() * element;
+  tensor.zero_();
   std::vector<SumTime> times;
   for (int64_t size = kSmallest; size < bytes; size *= 4) {
     times.push_back({size, median_seconds(comm, tensor.narrow(0, 0, size / element))});
@@ -87,16 +88,20 @@ double delay_of(const std::vector<SumTime>& times, const std::vector<int64_t>& p
   return seconds - seconds_of(times, whole);
 }
 
-int64_t best_bucket_bytes(const std::vector<SumTime>& times, const FlatState& state,
-                          torch::ScalarType type) {
+int64_t best_bucket_kib(const std::vector<SumTime>& times, const FlatState& state,
+                        torch::ScalarType type) {
+  constexpr int64_t kKib = 1024;
   const auto element = static_cast<int64_t>(c10::elementSize(type));
-  int64_t best = state.reduced().numel() * element;
-  double least = delay_of(times, pieces_of(state, best, element));
-  for (int64_t bytes = best / 2; bytes >= kSmallest; bytes /= 2) {
-    const double delay = delay_of(times, pieces_of(state, bytes, element));
-    if (delay > kGain * least) continue;
-    best = bytes;
-    least = delay;
+  const auto delay = [&](int64_t kib) {
+    return delay_of(times, pieces_of(state, kib * kKib, element));
+  };
+  int64_t best = (state.reduced().numel() * element + kKib - 1) / kKib;
+  double least = delay(best);
+  for (int64_t kib = best / 2; kib * kKib >= kSmallest; kib /= 2) {
+    const double found = delay(kib);
+    if (found > kGain * least) continue;
+    best = kib;
+    least = found;
   }
   return best;
 }

@@ -19,10 +19,10 @@ struct SumTime {
   double seconds;
 };
 
-// Of sums of `bytes` and of powers of four below it, from 16 KB on, in rising order; the same on
-// all ranks. Some 16 sums of the largest; waits for the device.
-std::vector<SumTime> measure_sums(Communicator& comm, int64_t bytes,
-                                  const torch::TensorOptions& options);
+// Of sums of the whole of `tensor` and of powers of four of bytes below it, from 16 KB on, in
+// rising order; the same on all ranks. Some 16 sums of the whole, which overwrite it; waits for the
+// device.
+std::vector<SumTime> measure_sums(Communicator& comm, const torch::Tensor& tensor);
 
 // Between two measured sizes in a straight line; beyond them at the nearest one's rate or, below
 // the smallest, at its time.
@@ -32,9 +32,9 @@ double seconds_of(const std::vector<SumTime>& times, int64_t bytes);
 // what the pieces take longer than one would. `pieces` are bytes, the last one last.
 double delay_of(const std::vector<SumTime>& times, const std::vector<int64_t>& pieces);
 
-// For buckets_of(): the bytes at which a bucket of state's gradients, sent as `type`, is closed so
-// that they delay a step least. A choice of more buckets has to be better by a tenth.
-int64_t best_bucket_bytes(const std::vector<SumTime>& times, const FlatState& state,
-                          torch::ScalarType type);
+// KiB at which a bucket of state's gradients, sent as `type`, is to be closed so that they delay a
+// step least. A choice of more buckets has to be better by a tenth.
+int64_t best_bucket_kib(const std::vector<SumTime>& times, const FlatState& state,
+                        torch::ScalarType type);
 
 }  // namespace cifar

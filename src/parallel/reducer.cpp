@@ -8,28 +8,31 @@
 namespace cifar {
 namespace {
 
+constexpr int64_t kWholeKib = int64_t{1} << 40;  // more than any gradient has
+
 torch::ScalarType type_of(const std::string& precision) {
   if (precision == "bf16") return torch::kBFloat16;
   return precision == "fp16" ? torch::kHalf : torch::kFloat32;
 }
 
-int64_t bucket_bytes(int64_t kib, Communicator& comm, const FlatState& state,
-                     torch::ScalarType type) {
-  if (kib > 0) return kib * 1024;
-  const int64_t all = state.reduced().numel() * static_cast<int64_t>(c10::elementSize(type));
-  if (comm.size() == 1) return all;
-  const auto options = state.gradients().options().dtype(type);
-  return best_bucket_bytes(measure_sums(comm, all, options), state, type);
-}
-
 }  // namespace
+
+void choose_buckets(TrainConfig& config, Communicator& comm, const FlatState& state) {
+  if (config.reduction != "overlapped" || config.bucket_kib > 0 || comm.size() == 1) return;
+  const torch::ScalarType type = type_of(config.reduction_precision);
+  const torch::Tensor& reduced = state.reduced();
+  const auto bytes = reduced.numel() * static_cast<int64_t>(c10::elementSize(type));
+  const torch::Tensor memory =
+      reduced.narrow(0, 0, bytes / static_cast<int64_t>(reduced.element_size())).view(type);
+  config.bucket_kib = best_bucket_kib(measure_sums(comm, memory), state, type);
+}
 
 std::unique_ptr<Reducer> make_reducer(const TrainConfig& config, Communicator& comm,
                                       const FlatState& state) {
   const torch::ScalarType type = type_of(config.reduction_precision);
   if (config.reduction == "overlapped") {
-    const int64_t bytes = bucket_bytes(config.bucket_kib, comm, state, type);
-    return std::make_unique<OverlappedReducer>(comm, state, bytes, type);
+    const int64_t kib = config.bucket_kib > 0 ? config.bucket_kib : kWholeKib;
+    return std::make_unique<OverlappedReducer>(comm, state, kib * 1024, type);
   }
   if (comm.size() > config.shards) {
     throw Error(

@@ -32,8 +32,12 @@ class Reducer {
   virtual std::string text() const = 0;
 };
 
-// As config's reduction, shards, reduction_precision and bucket_kib say. Every rank calls it: the
-// size of buckets may have to be measured. Error(kUsage) for ordered with more ranks than shards.
+// Sets bucket_kib where it is left open, to what suits sums over these ranks by measurement, alike
+// on all of them: every rank calls it, before a run begins. What was in state.reduced() is lost.
+void choose_buckets(TrainConfig& config, Communicator& comm, const FlatState& state);
+
+// As config's reduction, shards, reduction_precision and bucket_kib (0: one bucket) say.
+// Error(kUsage) for ordered with more ranks than shards.
 std::unique_ptr<Reducer> make_reducer(const TrainConfig& config, Communicator& comm,
                                       const FlatState& state);
 

@@ -21,7 +21,8 @@ class Precision {
   // What the gradient of a mean loss is multiplied by before backward, and weights' gradients are
   // divided by: a power of two that keeps it in fp16's range; 1 for all others. A summed loss needs
   // none: of the 94% recipe its gradients reach 37, and 1,024 times that comes near fp16's end.
-  double loss_scale() const { return type_ == torch::kHalf ? 1024 : 1; }
+  double loss_scale() const { return type_ == torch::kHalf ? kHalfLossScale : 1; }
+  static constexpr double kHalfLossScale = 1024;
 
   // In its scope, forward passes run under autocast where the precision asks for it.
   class Scope {

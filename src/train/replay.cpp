@@ -3,6 +3,8 @@
 #if CIFAR_HAS_CUDA
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAFunctions.h>
+
+#include <algorithm>
 #endif
 
 namespace cifar {
@@ -16,9 +18,9 @@ struct Replay::Graph {
 
   // Thread-local: what other threads do with CUDA meanwhile (NCCL's watch, a checkpoint's writer)
   // neither breaks the capture nor is broken by it.
-  void capture(const std::function<void()>& work) {
+  void capture(const std::function<void()>& work, at::cuda::MempoolId_t pool) {
     c10::cuda::device_synchronize();
-    graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+    graph.capture_begin(pool, cudaStreamCaptureModeThreadLocal);
     work();
     graph.capture_end();
     captured = true;
@@ -35,7 +37,13 @@ void Replay::run(int64_t variant, const std::function<void()>& work) {
     ++graph->warm_ups;
     return work();
   }
-  if (!graph->captured) graph->capture(work);
+  if (!graph->captured) {
+    // One memory for all: they are replayed one after another, and leave nothing in it.
+    const auto other =
+        std::ranges::find_if(graphs_, [](const auto& it) { return it.second->captured; });
+    graph->capture(
+        work, other == graphs_.end() ? at::cuda::MempoolId_t{0, 0} : other->second->graph.pool());
+  }
   graph->graph.replay();
 }
 

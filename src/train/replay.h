@@ -1,8 +1,9 @@
 // Runs the same piece of work again and again; on a GPU it is captured as a CUDA graph after a few
 // times and then replayed as a whole, without the host's dozens of launches. The work must not
 // depend on what the host knows or wait for the device; what it allocates while it is captured
-// stays its own. Collectives may be part of it, and then every rank makes the same calls. The
-// current stream must not be the default one.
+// stays the Replay's, for all its pieces of work, so it leaves its results elsewhere. Collectives
+// may be part of it, and then every rank makes the same calls. The current stream must not be the
+// default one.
 #pragma once
 
 #include <torch/types.h>

@@ -5,6 +5,16 @@
 #include "parallel/shards.h"
 
 namespace cifar {
+namespace {
+
+// Gradients that are reduced in fp16 have its range too. A summed loss needs none, see
+// Precision::loss_scale().
+double loss_scale_of(const TrainConfig& config, const Precision& precision) {
+  if (config.loss_reduction == "sum") return 1;
+  return config.reduction_precision == "fp16" ? Precision::kHalfLossScale : precision.loss_scale();
+}
+
+}  // namespace
 
 TrainStep::TrainStep(const TrainConfig& config, TrainState& state, Batches& batches,
                      Communicator& comm, PhaseTimer& timer, Meter& meter, int64_t longest_plan,
@@ -18,7 +28,7 @@ TrainStep::TrainStep(const TrainConfig& config, TrainState& state, Batches& batc
       shards_(config.shards),
       label_smoothing_(config.label_smoothing),
       sums_losses_(config.loss_reduction == "sum"),
-      loss_scale_(sums_losses_ ? 1 : precision_.loss_scale()),
+      loss_scale_(loss_scale_of(config, precision_)),
       reducer_(make_reducer(config, comm, state.flat)),
       table_(state.groups, longest_plan, state.flat.parameters().device()),
       replay_(state.flat.parameters().device(), graphs && comm.can_be_captured()),

@@ -59,6 +59,7 @@ ExitCode doctor(const Invocation& invocation) {
   const TrainState state(config, device.device);
   TrainConfig train = config.train;
   if (train.shards == 0) train.shards = comm->size();
+  choose_buckets(train, *comm, state.flat);
   log.line("reduction: " + make_reducer(train, *comm, state.flat)->text());
   log.line(config.data.path.empty() ? "ready to train, once a data set is named"
                                     : "ready to train");

@@ -16,8 +16,9 @@
 namespace cifar {
 namespace {
 
-// So many that on a GPU steps, and what an evaluation does, have been captured and replayed; a CPU
-// has nothing to warm up but pages.
+// So many that on a GPU steps of a whole batch, and what the test does, have been captured and
+// replayed (not so a last short batch, nor validation, of recipes that have them); a CPU has
+// nothing to warm up but pages.
 int64_t warm_ups(torch::Device device) {
   return device.is_cuda() ? Replay::kWarmUps + 2 : 1;
 }
@@ -31,7 +32,7 @@ class Repeater {
         dataset_(open_dataset(config.data)),
         comm_(make_communicator(device.comm, invocation.world, config.run.timeout)),
         state_(config_, device.device, comm_.get()),
-        trainer_(config_, dataset_, state_, *comm_, invocation.signals, quiet_) {}
+        trainer_(with_buckets(), dataset_, state_, *comm_, invocation.signals, quiet_) {}
 
   void warm_up(int64_t times) {
     begin();
@@ -77,6 +78,11 @@ class Repeater {
   }
 
  private:
+  const Config& with_buckets() {
+    choose_buckets(config_.train, *comm_, state_.flat);
+    return config_;
+  }
+
   void begin() { state_.begin_anew(config_); }
 
   void initialise() {

@@ -144,6 +144,7 @@ ExitCode train(const Invocation& invocation) {
   const Dataset dataset = open_dataset(config.data);
   const auto comm = make_communicator(device.comm, world, config.run.timeout);
   TrainState state(config, device.device, comm.get());
+  choose_buckets(config.train, *comm, state.flat);  // a resume keeps the size
   if (found) {
     restore(found->checkpoint, found->file, state);
   } else if (world.rank() == 0 && !config.train.init_from.empty()) {

@@ -1,5 +1,7 @@
 """The number of ranks changes no bit: one hash on 1 to 8 ranks, through resumes on other numbers of
 ranks, with the article's recipe and with one that has a state and random numbers everywhere."""
+import re
+
 import pytest
 
 from cifar_ddp import (CIFAR10_DIR, RICH, assert_error, metrics, needs_cifar10, resume, run, train,
@@ -64,6 +66,29 @@ def test_overlapped_sums_agree_whatever_the_buckets_and_their_precision(tmp_path
     assert "(overlapped, 1 bucket)" in lines["whole"]
     assert "(overlapped, 4 buckets)" in lines["small"]
     assert "in bf16)" in lines["rounded"]
+
+
+def test_an_overlapped_run_goes_on_with_the_buckets_that_it_measured(tmp_path):
+    """On three ranks the buckets decide on the last bits: they are written into the run."""
+    flags = ["--data", "synthetic", "--reduction", "overlapped", "--shards", 3]
+    run_dir = tmp_path / "run"
+    train(run_dir, *flags, "--max-steps", 4, ranks=3)
+    kib = re.search(r"^bucket_kib = (\d+)$", (run_dir / "config.toml").read_text(), re.M)[1]
+    assert int(kib) > 0
+    expected = train(tmp_path / "whole", *flags, "--bucket-kib", kib, "--max-steps", 8, ranks=3)
+    assert resume(run_dir, "--max-steps", 8, ranks=3).weights == expected.weights
+
+
+def test_muons_products_divided_over_the_ranks(tmp_path):
+    recipe = tmp_path / "muon.toml"
+    recipe.write_text("[[optimizer]]\nname = \"muon\"\nparameters = [\"*.weight\"]\n"
+                      "learning_rate = 0.01\nnewton_schulz = \"divided\"\n"
+                      "[[optimizer]]\nname = \"sgd\"\nparameters = [\"*.bias\"]\n"
+                      "learning_rate = 0.01\n")
+    flags = ["--config", recipe, "--data", "synthetic", "--max-steps", 5]
+    expected = weights_on(tmp_path, 1, *flags)
+    for ranks in (2, 3, 8):
+        assert weights_on(tmp_path, ranks, *flags) == expected, f"{ranks} ranks"
 
 
 @pytest.fixture(scope="module")

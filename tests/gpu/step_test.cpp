@@ -235,7 +235,7 @@ TEST_F(StepTest, AResumeGivesTheBitsOfTheUninterruptedRun) {
   EXPECT_EQ(resumed.flat.hash(), whole.flat.hash());
 }
 
-// Four blocks of the first size, then of the second, so that both are captured and replayed; the
+// Six times two blocks of one size and one of another, so that both are captured and replayed; the
 // weights change in between.
 TEST_F(StepTest, EvaluationAsAGraphIsTheSameBits) {
   const ImageSet set = random_images(2300);

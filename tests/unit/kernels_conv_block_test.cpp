@@ -1,6 +1,8 @@
 // The kernels against plain loops in double precision, on every instruction set of this machine.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -19,17 +21,18 @@ struct Outcome {
 
 struct Case {
   ConvBlock block;
-  int64_t images = 2;
+  int64_t images;
   Floats input, weights, bias, gradients;
 
-  Case(RandomBlocks& random, const ConvBlock& of)
+  Case(RandomBlocks& random, const ConvBlock& of, int64_t count = 2)
       : block(of),
+        images(count),
         input(random.values(images * of.input_size())),
         weights(random.values(of.weight_size(), 1 / std::sqrt(of.kernel * of.patch_row()))),
         bias(random.values(of.out_channels, 0.1)),
         gradients(random.values(images * of.output_size())) {}
 
-  Outcome run(bool with_bias = true) const {
+  Outcome run(bool with_bias = true, bool with_input = true) const {
     Outcome result;
     result.output.resize(gradients.size());
     result.winners.resize(gradients.size());
@@ -45,7 +48,7 @@ struct Case {
     conv_block_backward(block, images, input.data(), packed.data(), result.winners.data(),
                         gradients.data(), result.weight_gradient.data(),
                         with_bias ? result.bias_gradient.data() : nullptr,
-                        result.input_gradient.data());
+                        with_input ? result.input_gradient.data() : nullptr);
     return result;
   }
 
@@ -107,6 +110,51 @@ TEST(KernelBlock, EqualsPlainLoopsOnTheArticlesLayers) {
     expect_block(Case(random, {32, 16, 16, 64, 3, 1, 1, 2, 2, true}));
     expect_block(Case(random, {64, 8, 8, 128, 3, 1, 1, 2, 2, true}));
   });
+}
+
+// What the first layer's own way takes, from one to all channels of a pair of rows, and shapes
+// beside it; as many images as make one group of them, several, and a last one that is not full.
+TEST(KernelBlock, EqualsPlainLoopsOnFewChannelsAndManyImages) {
+  on_each_instruction_set([] {
+    RandomBlocks random;
+    for (const int64_t in : {1, 2, 3, 4, 5, 24}) {
+      for (const int64_t out : {16, 20, 32, 48}) {
+        for (const int64_t images : {1, 7}) {
+          expect_block(Case(random, {in, 9, 7, out, 3, 1, 1, 2, 2, in % 2 == 0}, images));
+        }
+      }
+    }
+  });
+}
+
+// As in the first layer of a network, whose images need none.
+TEST(KernelBlock, HasTheSameGradientsWithoutOneOfTheInput) {
+  on_each_instruction_set([] {
+    RandomBlocks random;
+    for (const int64_t in : {3, 4, 32}) {
+      const Case given(random, {in, 8, 8, 32, 3, 1, 1, 2, 2, true}, /*images=*/5);
+      const Outcome with = given.run(), without = given.run(true, /*with_input=*/false);
+      EXPECT_TRUE(same_bits(with.weight_gradient, without.weight_gradient)) << in;
+      EXPECT_TRUE(same_bits(with.bias_gradient, without.bias_gradient)) << in;
+    }
+  });
+}
+
+// Dead outputs, whose gradient is not looked at, do not carry an infinite input on.
+TEST(KernelBlock, SpreadsAnInfiniteInputAlikeOnEveryInstructionSet) {
+  RandomBlocks random;
+  for (const int64_t in : {3, 32}) {
+    Case given(random, {in, 8, 8, 32, 3, 1, 1, 2, 2, true});
+    given.input[100] = std::numeric_limits<float>::infinity();
+    std::vector<Outcome> runs;
+    on_each_instruction_set([&] { runs.push_back(given.run()); });
+    const auto finite = [](float value) { return std::isfinite(value); };
+    const auto count = std::ranges::count_if(runs[0].weight_gradient, finite);
+    EXPECT_LT(count, static_cast<int64_t>(runs[0].weight_gradient.size()));
+    for (const Outcome& run : runs) {
+      EXPECT_EQ(std::ranges::count_if(run.weight_gradient, finite), count);
+    }
+  }
 }
 
 // Without ReLU, and on odd sizes, of which max-pool drops the last row and column.

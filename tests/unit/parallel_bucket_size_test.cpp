@@ -5,6 +5,7 @@
 
 #include "parallel/bucket_size.h"
 #include "parallel/buckets.h"
+#include "parallel/reducer.h"
 #include "thread_communicator.h"
 
 namespace cifar {
@@ -37,8 +38,8 @@ size_t chosen(double latency, double rate, torch::ScalarType type = torch::kFloa
   const FlatState state(layers, torch::kCPU);
   const auto element = static_cast<int64_t>(c10::elementSize(type));
   const int64_t all = state.reduced().numel() * element;
-  const int64_t bytes = best_bucket_bytes(times_of(latency, rate, all), state, type);
-  return buckets_of(state, bytes / element, type != torch::kFloat32).size();
+  const int64_t kib = best_bucket_kib(times_of(latency, rate, all), state, type);
+  return buckets_of(state, kib * kKib / element, type != torch::kFloat32).size();
 }
 
 TEST(SumTimes, AreALineBetweenTwoMeasuredSizes) {
@@ -82,7 +83,7 @@ TEST(BucketSize, CountsTheBytesThatAreSent) {
 TEST(SumTimes, AreMeasuredAlikeOnAllRanks) {
   std::vector<std::vector<SumTime>> found(3);
   run_ranks(3, [&](Communicator& comm) {
-    found[comm.rank()] = measure_sums(comm, 100'000, torch::TensorOptions(torch::kFloat32));
+    found[comm.rank()] = measure_sums(comm, torch::ones({25'000}));
   });
   ASSERT_EQ(found[0].size(), 3u);
   const int64_t sizes[] = {16 * kKib, 64 * kKib, 100'000};
@@ -92,6 +93,32 @@ TEST(SumTimes, AreMeasuredAlikeOnAllRanks) {
     EXPECT_EQ(found[0][i].seconds, found[1][i].seconds);
     EXPECT_EQ(found[0][i].seconds, found[2][i].seconds);
   }
+}
+
+TEST(ChooseBuckets, SettlesWhatIsLeftOpenAlikeOnAllRanks) {
+  const auto chosen_by = [](TrainConfig config, int ranks) {
+    std::vector<int64_t> found(ranks);
+    run_ranks(ranks, [&](Communicator& comm) {
+      Layers layers(4);
+      const FlatState state(layers, torch::kCPU);
+      TrainConfig mine = config;
+      choose_buckets(mine, comm, state);
+      found[comm.rank()] = mine.bucket_kib;
+    });
+    for (const int64_t one : found) EXPECT_EQ(one, found[0]);
+    return found[0];
+  };
+  TrainConfig config;
+  config.reduction = "overlapped";
+  for (const std::string precision : {"fp32", "bf16"}) {
+    config.reduction_precision = precision;
+    EXPECT_GT(chosen_by(config, 3), 0);
+  }
+  EXPECT_EQ(chosen_by(config, 1), 0);  // nothing to measure
+  config.bucket_kib = 7;
+  EXPECT_EQ(chosen_by(config, 3), 7);
+  config = {};
+  EXPECT_EQ(chosen_by(config, 3), 0);  // ordered has none
 }
 
 }  // namespace
