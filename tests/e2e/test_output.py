@@ -47,7 +47,7 @@ def test_a_run_tells_of_each_epoch_once(tmp_path, ranks):
 
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_the_bar_is_for_terminals(tmp_path, ranks):
-    arguments = train_arguments(tmp_path / "tty", "--max-steps", 30)
+    arguments = train_arguments(tmp_path / "tty", "--max-steps", 300)
     text = on_a_terminal(command(*arguments, ranks=ranks))
     assert re.search(
         r"\[[#.]+\] epoch 1 step \d+/14080 loss \d+\.\d+ \d+ images/s [\d:]+ left", text)
