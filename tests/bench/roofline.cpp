@@ -161,8 +161,7 @@ class Roofline {
   void train_a_step() {
     const int64_t batch = config_.train.batch_size;
     if (next_ + 2 * batch > kTrainImages) next_ = 0;
-    values_ = {next_, state_.updates() + 1, /*epoch=*/0,
-               static_cast<uint64_t>(config_.train.seed)};
+    values_ = {next_, state_.updates() + 1, /*epoch=*/0, static_cast<uint64_t>(config_.train.seed)};
     step_.plan({{{next_, batch}, values_, std::vector(state_.groups.size(), kLearningRate)}});
     step_.run({});
     next_ += batch;
