@@ -1,11 +1,20 @@
-// The types of tensors that the communicators carry, for each library's own names of them.
+// The types of tensors that the communicators carry, for each library's own names of them, and for
+// those that recipes know.
 #pragma once
 
 #include <torch/types.h>
 
+#include <string>
+
 #include "base/error.h"
 
 namespace cifar {
+
+// In which tensors of a recipe's precision (fp32, tf32, bf16, fp16) are kept.
+inline torch::ScalarType scalar_type_of(const std::string& precision) {
+  if (precision == "bf16") return torch::kBFloat16;
+  return precision == "fp16" ? torch::kHalf : torch::kFloat32;
+}
 
 template <typename Type>
 struct TensorTypes {

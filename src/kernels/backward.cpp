@@ -23,7 +23,7 @@ template <size_t... kVector>
 HWY_INLINE void add_live_gradients(const uint8_t* winners, const float* gradients, int64_t channels,
                                    int64_t size, float* sums, std::index_sequence<kVector...>) {
   const D d;
-  const hn::RebindToSigned<D> di;
+  const DInt di;
   const hn::Rebind<uint8_t, D> d8;
   const size_t lanes = hn::Lanes(d);
   V sum[] = {hn::LoadU(d, sums + kVector * lanes)...};

@@ -19,8 +19,6 @@ HWY_BEFORE_NAMESPACE();
 namespace cifar {
 namespace HWY_NAMESPACE {
 
-using DInt = hn::RebindToSigned<D>;
-
 // Live outputs of one channel: where the patch of each begins in the padded inputs, in floats from
 // the first image's, and its gradient.
 struct LiveList {
@@ -38,17 +36,15 @@ class TapOffset {
   TapOffset(int64_t pool, int64_t row, int64_t pixel)
       : reciprocal_(set(65536 / pool + 1)), pixel_(set(pixel)), row_(set(row - pool * pixel)) {}
 
-  HWY_INLINE hn::Vec<DInt> operator()(hn::Vec<DInt> tap) const {
+  HWY_INLINE VInt operator()(VInt tap) const {
     const auto y = hn::ShiftRight<16>(hn::Mul(tap, reciprocal_));
     return hn::Add(hn::Mul(tap, pixel_), hn::Mul(y, row_));
   }
 
  private:
-  static HWY_INLINE hn::Vec<DInt> set(int64_t value) {
-    return hn::Set(DInt(), static_cast<int32_t>(value));
-  }
+  static HWY_INLINE VInt set(int64_t value) { return hn::Set(DInt(), static_cast<int32_t>(value)); }
 
-  hn::Vec<DInt> reciprocal_, pixel_, row_;
+  VInt reciprocal_, pixel_, row_;
 };
 
 class LiveOutputs {

@@ -15,20 +15,17 @@ HWY_BEFORE_NAMESPACE();
 namespace cifar {
 namespace HWY_NAMESPACE {
 
-using DCode = hn::RebindToSigned<D>;
-using VCode = hn::Vec<DCode>;
-
 // The running maximum of a window, and which pixel of it that was.
 struct Best {
   V value;
-  VCode winner;
+  VInt winner;
 
-  explicit Best(V first) : value(first), winner(hn::Zero(DCode())) {}
+  explicit Best(V first) : value(first), winner(hn::Zero(DInt())) {}
 
   HWY_INLINE void consider(V candidate, int32_t tap) {
     const auto wins = hn::Or(hn::Gt(candidate, value), hn::IsNaN(candidate));
     value = hn::IfThenElse(wins, candidate, value);
-    winner = hn::IfThenElse(hn::RebindMask(DCode(), wins), hn::Set(DCode(), tap), winner);
+    winner = hn::IfThenElse(hn::RebindMask(DInt(), wins), hn::Set(DInt(), tap), winner);
   }
 };
 
@@ -39,8 +36,8 @@ struct Destination {
   int64_t count;
 };
 
-HWY_INLINE void store_codes(VCode codes, uint8_t* to, int64_t count) {
-  const hn::Rebind<uint8_t, DCode> d;
+HWY_INLINE void store_codes(VInt codes, uint8_t* to, int64_t count) {
+  const hn::Rebind<uint8_t, DInt> d;
   const auto bytes = hn::DemoteTo(d, codes);
   if (count >= static_cast<int64_t>(hn::Lanes(d))) {
     hn::StoreU(bytes, d, to);
@@ -60,7 +57,7 @@ HWY_INLINE void finish(Best best, V bias, bool relu, const Destination& to) {
     const auto dead = hn::Le(value, hn::Zero(d));
     value = hn::IfThenZeroElse(dead, value);
     best.winner =
-        hn::IfThenElse(hn::RebindMask(DCode(), dead), hn::Set(DCode(), kNoWinner), best.winner);
+        hn::IfThenElse(hn::RebindMask(DInt(), dead), hn::Set(DInt(), kNoWinner), best.winner);
   }
   store_floats(value, to.output, to.count);
   if (to.winners != nullptr) store_codes(best.winner, to.winners, to.count);

@@ -20,6 +20,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 // At most 16 lanes; with AVX-512 there are 32 registers, without it 16.
 using D = HWY_CAPPED(float, 16);
 using V = hn::Vec<D>;
+using DInt = hn::RebindToSigned<D>;
+using VInt = hn::Vec<DInt>;
 constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL;
 
 // `count` floats, or as many as a vector has; zeros behind them. No other memory is read.

@@ -57,26 +57,15 @@ class WindowWeights {
   }
 
  private:
-  using DCode = hn::RebindToSigned<D>;
-  using VCode = hn::Vec<DCode>;
-
-  // Lane i: what both rows, 16 values each, have at place[i].
-  static HWY_INLINE V look_up(V above, V below, VCode place) {
+  // sum + gradient * value in the live lanes, the value at place[i] of both rows, 16 values each.
+  // The others may not even add 0 times infinity.
+  static HWY_INLINE V add_live(V sum, V gradient, V above, V below, VInt place, hn::Mask<D> live) {
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
-    return V{_mm512_permutex2var_ps(above.raw, place.raw, below.raw)};
+    const __m512 value = _mm512_permutex2var_ps(above.raw, place.raw, below.raw);
+    return V{_mm512_mask3_fmadd_ps(gradient.raw, value, sum.raw, live.raw)};
 #else
-    (void)below, (void)place;
-    return above;  // not taken, see takes()
-#endif
-  }
-
-  // sum + gradient * value in the lanes that are live; the others may not even add 0 times
-  // infinity.
-  static HWY_INLINE V add_live(V sum, V gradient, V value, hn::Mask<D> live) {
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
-    return V{_mm512_mask3_fmadd_ps(gradient.raw, value.raw, sum.raw, live.raw)};
-#else
-    return hn::IfThenElse(live, hn::MulAdd(gradient, value, sum), sum);
+    (void)gradient, (void)above, (void)below, (void)place, (void)live;
+    return sum;  // takes() is false
 #endif
   }
 
@@ -99,8 +88,8 @@ class WindowWeights {
   HWY_INLINE void add_values(const float* plane, const uint8_t* winners, const float* gradients,
                              float* sums, std::index_sequence<kValue...>) const {
     const D d;
-    const DCode dc;
-    const hn::Rebind<uint8_t, DCode> d8;
+    const DInt di;
+    const hn::Rebind<uint8_t, DInt> d8;
     const int64_t channels = block_.out_channels, row = layout_.row;
     const int64_t height = block_.out_height(), width = block_.out_width();
     const auto place_of = [&](int64_t ky, size_t value) {
@@ -114,15 +103,15 @@ class WindowWeights {
       for (int64_t x = 0; x < width; ++x, corner += 2 * kChannels) {
         const V r0 = hn::LoadU(d, corner), r1 = hn::LoadU(d, corner + row);
         const V r2 = hn::LoadU(d, corner + 2 * row), r3 = hn::LoadU(d, corner + 3 * row);
-        const VCode winner = hn::PromoteTo(dc, hn::LoadU(d8, winners));
-        const auto live = hn::RebindMask(d, hn::Lt(winner, hn::Set(dc, kNoWinner)));
+        const VInt winner = hn::PromoteTo(di, hn::LoadU(d8, winners));
+        const auto live = hn::RebindMask(d, hn::Lt(winner, hn::Set(di, kNoWinner)));
         const V gradient = hn::LoadU(d, gradients);
-        const VCode place = place_of_winner<kChannels>(winner);
+        const VInt place = place_of_winner<kChannels>(winner);
         const auto add = [&](size_t i) HWY_ATTR {
-          const VCode at = hn::Add(place, hn::Set(dc, static_cast<int32_t>(kFirst + i)));
-          top[i] = add_live(top[i], gradient, look_up(r0, r1, at), live);
-          middle[i] = add_live(middle[i], gradient, look_up(r1, r2, at), live);
-          bottom[i] = add_live(bottom[i], gradient, look_up(r2, r3, at), live);
+          const VInt at = hn::Add(place, hn::Set(di, static_cast<int32_t>(kFirst + i)));
+          top[i] = add_live(top[i], gradient, r0, r1, at, live);
+          middle[i] = add_live(middle[i], gradient, r1, r2, at, live);
+          bottom[i] = add_live(bottom[i], gradient, r2, r3, at, live);
         };
         (add(kValue), ...);
         winners += channels;
@@ -136,8 +125,8 @@ class WindowWeights {
 
   // Where the winner's row begins in a pair of rows.
   template <int kChannels>
-  static HWY_INLINE VCode place_of_winner(VCode winner) {
-    const DCode d;
+  static HWY_INLINE VInt place_of_winner(VInt winner) {
+    const DInt d;
     const auto bit = [&](int32_t i)
                          HWY_ATTR { return hn::Ne(hn::And(winner, hn::Set(d, i)), hn::Zero(d)); };
     return hn::Add(hn::IfThenElseZero(bit(1), hn::Set(d, kChannels)),

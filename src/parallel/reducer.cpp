@@ -1,6 +1,7 @@
 #include "parallel/reducer.h"
 
 #include "base/error.h"
+#include "comm/tensor_type.h"
 #include "parallel/bucket_size.h"
 #include "parallel/ordered_reducer.h"
 #include "parallel/overlapped_reducer.h"
@@ -10,16 +11,11 @@ namespace {
 
 constexpr int64_t kWholeKib = int64_t{1} << 40;  // more than any gradient has
 
-torch::ScalarType type_of(const std::string& precision) {
-  if (precision == "bf16") return torch::kBFloat16;
-  return precision == "fp16" ? torch::kHalf : torch::kFloat32;
-}
-
 }  // namespace
 
 void choose_buckets(TrainConfig& config, Communicator& comm, const FlatState& state) {
   if (config.reduction != "overlapped" || config.bucket_kib > 0 || comm.size() == 1) return;
-  const torch::ScalarType type = type_of(config.reduction_precision);
+  const torch::ScalarType type = scalar_type_of(config.reduction_precision);
   const torch::Tensor& reduced = state.reduced();
   const auto bytes = reduced.numel() * static_cast<int64_t>(c10::elementSize(type));
   const torch::Tensor memory =
@@ -29,7 +25,7 @@ void choose_buckets(TrainConfig& config, Communicator& comm, const FlatState& st
 
 std::unique_ptr<Reducer> make_reducer(const TrainConfig& config, Communicator& comm,
                                       const FlatState& state) {
-  const torch::ScalarType type = type_of(config.reduction_precision);
+  const torch::ScalarType type = scalar_type_of(config.reduction_precision);
   if (config.reduction == "overlapped") {
     const int64_t kib = config.bucket_kib > 0 ? config.bucket_kib : kWholeKib;
     return std::make_unique<OverlappedReducer>(comm, state, kib * 1024, type);

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "comm/tensor_type.h"
 #include "optim/claims.h"
 
 namespace cifar {
@@ -50,7 +51,7 @@ std::vector<OptimizerGroup> make_optimizer_groups(const Config& config, const Ne
     group.entries.push_back(entries[i]);
     group.entries.back().offset -= group.slice.first;
   }
-  const bool low = config.train.precision == "bf16" || config.train.precision == "fp16";
+  const bool low = scalar_type_of(config.train.precision) != torch::kFloat32;
   for (OptimizerGroup& group : groups) {
     OptimizerSlice slice{
         group.slice_of(flat.parameters()), {}, low ? torch::kBFloat16 : torch::kFloat32, comm};

@@ -5,19 +5,11 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "comm/tensor_type.h"
 
 namespace cifar {
-namespace {
-
-torch::ScalarType type_of(const std::string& precision) {
-  if (precision == "bf16") return torch::kBFloat16;
-  return precision == "fp16" ? torch::kHalf : torch::kFloat32;
-}
-
-}  // namespace
-
 Precision::Precision(const std::string& name, torch::Device device)
-    : device_(device.type()), tf32_(name == "tf32"), type_(type_of(name)) {
+    : device_(device.type()), tf32_(name == "tf32"), type_(scalar_type_of(name)) {
   if ((tf32_ || type_ == torch::kHalf) && !device.is_cuda()) {
     throw Error(ExitCode::kUsage, "--precision", name + " on the CPU", "fp32 or bf16, or a GPU");
   }

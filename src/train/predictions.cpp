@@ -18,8 +18,6 @@ int64_t block_of(torch::Device device) {
   return device.is_cuda() ? 1000 : 250;
 }
 
-constexpr int64_t kMostViews = 6;
-
 struct View {
   Placement placement;
   double weight;
@@ -109,7 +107,7 @@ std::vector<Prediction> Predictor::predict() {
 
 // float32 [n, kClasses + 1]: the logits for a view of each of `samples`, and the label.
 torch::Tensor Predictor::rows(const torch::Tensor& samples, size_t view) {
-  const Placement placement = views_of(tta_.views).at(view).placement;
+  const std::vector<View> views = views_of(tta_.views);
   const int64_t count = samples.size(0), images = block_.size(0);
   const int64_t blocks = (count + images - 1) / images;
   const Range mine = !alone_             ? part_of(blocks, comm_.size(), comm_.rank())
@@ -119,8 +117,8 @@ torch::Tensor Predictor::rows(const torch::Tensor& samples, size_t view) {
   for (int64_t block = mine.first; block < mine.end(); ++block) {
     const int64_t first = block * images, size = std::min(images, count - first);
     block_.narrow(0, 0, size).copy_(samples.narrow(0, first, size));
-    const int64_t variant = size * kMostViews + static_cast<int64_t>(view);
-    replay_.run(variant, [&] { ask(size, placement); });
+    const auto variant = size * static_cast<int64_t>(views.size()) + static_cast<int64_t>(view);
+    replay_.run(variant, [&] { ask(size, views[view].placement); });
     rows.narrow(0, first, size).copy_(answers_.narrow(0, 0, size));
   }
   // All but one rank hold zeros for a row, so this sum is exact.
