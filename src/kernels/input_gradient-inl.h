@@ -17,6 +17,7 @@
 
 #include "kernels/live_outputs-inl.h"
 #include "kernels/part-inl.h"
+#include "kernels/pick-inl.h"
 #include "kernels/planes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -116,9 +117,9 @@ class WindowGradient {
     const auto lanes = static_cast<int64_t>(hn::Lanes(d));
     int64_t c = first;
     for (; c + lanes <= end; c += lanes) {
-      const auto won = hn::Eq(hn::PromoteTo(d, hn::LoadU(d8, winners + c)), hn::Set(d, pixel));
-      hn::StoreU(hn::Compress(hn::LoadU(d, numbers_.data() + c), won), d, next);
-      next += hn::CountTrue(d, won);
+      const Picked won(hn::Eq(hn::PromoteTo(d, hn::LoadU(d8, winners + c)), hn::Set(d, pixel)));
+      hn::StoreU(won.of(hn::LoadU(d, numbers_.data() + c)), d, next);
+      next += won.count();
     }
     for (; c < end; ++c) {
       *next = static_cast<int32_t>(c);

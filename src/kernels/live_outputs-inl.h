@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/conv_block.h"
+#include "kernels/pick-inl.h"
 #include "kernels/transpose-inl.h"
 #include "kernels/vectors-inl.h"
 
@@ -106,13 +107,12 @@ class LiveOutputs {
     int64_t count = 0;
     for (int64_t i = 0; i < outputs; i += static_cast<int64_t>(hn::Lanes(d))) {
       const auto winner = hn::PromoteTo(d, hn::LoadU(d8, winners + i));
-      const auto live = hn::Lt(winner, hn::Set(d, kNoWinner));
+      const Picked live(hn::Lt(winner, hn::Set(d, kNoWinner)));
       const auto window = hn::Add(hn::LoadU(d, output_corners + i), image);
       const auto corner = hn::Add(window, tap_offset(winner));
-      hn::StoreU(hn::Compress(corner, live), d, corners + count);
-      hn::StoreU(hn::Compress(hn::LoadU(df, all + i), hn::RebindMask(df, live)), df,
-                 gradients + count);
-      count += static_cast<int64_t>(hn::CountTrue(d, live));
+      hn::StoreU(live.of(corner), d, corners + count);
+      hn::StoreU(live.of(hn::LoadU(df, all + i)), df, gradients + count);
+      count += live.count();
     }
     return count;
   }
