@@ -28,8 +28,17 @@ class Direct {
     }
   }
 
-  void run(const float* input, const float* packed, const Outputs& outputs) {
-    image_.load(input);
+  void run(int64_t images, const float* input, const float* packed, Outputs& outputs) {
+    for (int64_t i = 0; i < images; ++i) {
+      image_.load(input + i * block_.input_size());
+      outputs.begin(i);
+      run_image(packed, outputs);
+      outputs.end();
+    }
+  }
+
+ private:
+  void run_image(const float* packed, const Outputs& outputs) const {
     const int64_t step = 2 * block_.stride;
     for (int64_t channel = 0; channel < block_.out_channels; channel += block_channels()) {
       const float* weights = packed + channel * block_.kernel * block_.patch_row();
@@ -43,7 +52,6 @@ class Direct {
     }
   }
 
- private:
   HWY_INLINE Tile convolve(const float* corner, const float* weights) const {
     const float* places[kTile];
     for (int place = 0; place < kTile; ++place) places[place] = corner + offsets_[place];
@@ -59,7 +67,7 @@ class Direct {
   }
 
   const ConvBlock& block_;
-  mutable PaddedImage image_;
+  PaddedImage image_;
   int64_t offsets_[kTile];
 };
 

@@ -18,14 +18,8 @@ namespace HWY_NAMESPACE {
 template <class Method>
 void forward_images(const ConvBlock& block, int64_t images, const float* input, const float* packed,
                     const float* bias, float* output, uint8_t* winners) {
-  Method method(block);
-  Outputs outputs(block, bias);
-  for (int64_t i = 0; i < images; ++i) {
-    const int64_t place = i * block.output_size();
-    outputs.begin(output + place, winners == nullptr ? nullptr : winners + place);
-    method.run(input + i * block.input_size(), packed, outputs);
-    outputs.end();
-  }
+  Outputs outputs(block, bias, output, winners);
+  Method(block).run(images, input, packed, outputs);
 }
 
 void forward(const ConvBlock& block, int64_t images, const float* input, const float* packed,

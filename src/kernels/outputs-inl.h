@@ -20,8 +20,13 @@ namespace HWY_NAMESPACE {
 
 class Outputs {
  public:
-  Outputs(const ConvBlock& block, const float* bias)
-      : block_(block), bias_(bias), pools_squares_(block.pool == 2 && block.pool_stride == 2) {
+  // `output` and `winners`, which may be null: of all images.
+  Outputs(const ConvBlock& block, const float* bias, float* output, uint8_t* winners)
+      : block_(block),
+        bias_(bias),
+        all_output_(output),
+        all_winners_(winners),
+        pools_squares_(block.pool == 2 && block.pool_stride == 2) {
     if (pools_squares_) {
       rows_ = block.out_height();
       columns_ = block.out_width();
@@ -36,10 +41,13 @@ class Outputs {
   int64_t square_rows() const { return rows_; }
   int64_t square_columns() const { return columns_; }
 
-  // From here on, outputs are those of the image that these belong to.
-  void begin(float* output, uint8_t* winners) {
-    output_ = output;
-    winners_ = winners;
+  // Whether squares go straight to the output, of any image at any time.
+  bool pools_squares() const { return pools_squares_; }
+
+  // From here on, outputs are those of this image.
+  HWY_INLINE void begin(int64_t image) {
+    output_ = all_output_ + image * block_.output_size();
+    if (all_winners_ != nullptr) winners_ = all_winners_ + image * block_.output_size();
   }
 
   // Squares (y, x), (y, x + 1), ... of a tile; those beyond the edge are dropped.
@@ -128,6 +136,8 @@ class Outputs {
 
   const ConvBlock& block_;
   const float* bias_;
+  float* all_output_;
+  uint8_t* all_winners_;
   bool pools_squares_;
   int64_t rows_, columns_;
   Floats conv_;

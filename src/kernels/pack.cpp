@@ -9,68 +9,75 @@
 
 #include "kernels/packed_weights.h"
 #include "kernels/planes-inl.h"
+#include "kernels/transpose-inl.h"
 #include "kernels/winograd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace cifar {
 namespace HWY_NAMESPACE {
 
-// G w: one dimension of the filter's transform.
-HWY_INLINE Four transform_filter(V w0, V w1, V w2) {
+// G w down, of a column of a filter.
+HWY_INLINE Four transform_column(V w0, V w1, V w2) {
   const V half = hn::Set(D(), 0.5f), sides = hn::Add(w0, w2);
   return {w0, hn::Mul(half, hn::Add(sides, w1)), hn::Mul(half, hn::Sub(sides, w1)), w2};
 }
 
-// The filters of one input channel, tap by tap: taps[tap * lanes] to packed[frequency * depth].
-HWY_INLINE void transform_filters(const float* taps, float* packed, int64_t depth) {
+// G w across.
+HWY_INLINE Six transform_row(V w0, V w1, V w2) {
   const D d;
-  const auto tap = [&](int64_t i) HWY_ATTR {
-    return hn::Load(d, taps + i * static_cast<int64_t>(hn::Lanes(d)));
-  };
-  const auto row = [&](V w0, V w1, V w2, int64_t y) HWY_ATTR {
-    const Four out = transform_filter(w0, w1, w2);
-    float* place = packed + 4 * y * depth;
-    hn::StoreU(out.v0, d, place);
-    hn::StoreU(out.v1, d, place + depth);
-    hn::StoreU(out.v2, d, place + 2 * depth);
-    hn::StoreU(out.v3, d, place + 3 * depth);
-  };
-  const Four left = transform_filter(tap(0), tap(3), tap(6));
-  const Four middle = transform_filter(tap(1), tap(4), tap(7));
-  const Four right = transform_filter(tap(2), tap(5), tap(8));
-  row(left.v0, middle.v0, right.v0, 0);
-  row(left.v1, middle.v1, right.v1, 1);
-  row(left.v2, middle.v2, right.v2, 2);
-  row(left.v3, middle.v3, right.v3, 3);
+  const V small = hn::Set(d, -2.0f / 3), large = hn::Set(d, 1.0f / 6);
+  const V small_even = hn::MulAdd(hn::Set(d, 0.5f), w2, w0);
+  const V small_odd = hn::Mul(hn::Set(d, kSmallPoint), w1);
+  const V large_even = hn::MulAdd(hn::Set(d, 2.0f), w2, w0);
+  const V large_odd = hn::Mul(hn::Set(d, kLargePoint), w1);
+  return {w0,
+          hn::Mul(small, hn::Add(small_even, small_odd)),
+          hn::Mul(small, hn::Sub(small_even, small_odd)),
+          hn::Mul(large, hn::Add(large_even, large_odd)),
+          hn::Mul(large, hn::Sub(large_even, large_odd)),
+          w2};
 }
 
-// [channel block][ky][kx][in][block_channels()], or [channel block][frequency][in][...].
+// A vector of filters of one input channel. `taps`: floats from one tap to the next; likewise
+// `products`.
+HWY_INLINE void transform_filters(const float* from, int64_t taps, float* to, int64_t products) {
+  const auto column = [&](int64_t x) HWY_ATTR {
+    const auto tap = [&](int64_t y) HWY_ATTR { return hn::LoadU(D(), from + (3 * y + x) * taps); };
+    return transform_column(tap(0), tap(1), tap(2));
+  };
+  const Four left = column(0), middle = column(1), right = column(2);
+  const auto row = [&](V w0, V w1, V w2) HWY_ATTR {
+    const Six out = transform_row(w0, w1, w2);
+    for (const V value : {out.v0, out.v1, out.v2, out.v3, out.v4, out.v5}) {
+      hn::StoreU(value, D(), to);
+      to += products;
+    }
+  };
+  row(left.v0, middle.v0, right.v0);
+  row(left.v1, middle.v1, right.v1);
+  row(left.v2, middle.v2, right.v2);
+  row(left.v3, middle.v3, right.v3);
+}
+
+// [channel block][ky][kx][in][block_channels()], or [channel block][product][in][...].
 void pack_forward(const ConvBlock& block, const float* weights, float* packed) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
-  const int64_t wide = block_channels(), taps = block.kernel * block.kernel;
-  const bool winograd = uses_winograd(block);
-  const int64_t depth = (winograd ? kFrequencies : taps) * block.in_channels;
-  std::fill_n(packed, forward_weights_size(block), 0.0f);
-  HWY_ALIGN float filters[25 * 16] = {};  // [tap][lanes]
-  for (int64_t first = 0; first < block.out_channels; first += lanes) {
-    float* to = packed + first / wide * wide * depth + first % wide;
-    const int64_t count = std::min(lanes, block.out_channels - first);
-    std::fill_n(filters, 25 * 16, 0.0f);
-    for (int64_t in = 0; in < block.in_channels; ++in, to += wide) {
-      for (int64_t out = 0; out < count; ++out) {
-        const float* filter = weights + (first + out) * taps * block.in_channels + in;
-        for (int64_t tap = 0; tap < taps; ++tap) {
-          filters[tap * lanes + out] = filter[tap * block.in_channels];
-        }
+  const int64_t wide = block_channels(), in = block.in_channels;
+  const int64_t taps = block.kernel * block.kernel;
+  const int64_t row = round_up(block.out_channels, wide) + 16;  // not of 4096 bytes, see below
+  const Floats by_tap = make_floats(taps * in * row);           // [ky][kx][in][out]
+  transpose_floats(weights, block.out_channels, taps * in, by_tap.get(), row);
+  for (int64_t out = 0; out < block.out_channels; out += wide) {
+    const float* from = by_tap.get() + out;
+    if (uses_winograd(block)) {
+      for (int64_t i = 0; i < in * wide; i += lanes) {
+        transform_filters(from + i / wide * row + i % wide, in * row, packed + i, (in + 1) * wide);
       }
-      if (winograd) {
-        transform_filters(filters, to, block.in_channels * wide);
-        continue;
-      }
-      for (int64_t tap = 0; tap < taps; ++tap) {
-        hn::StoreU(hn::Load(D(), filters + tap * lanes), D(), to + tap * block.in_channels * wide);
-      }
+      packed += kWinogradProducts * (in + 1) * wide;
+      continue;
     }
+    for (int64_t i = 0; i < taps * in; ++i, packed += wide)
+      std::copy_n(from + i * row, wide, packed);
   }
 }
 

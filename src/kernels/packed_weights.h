@@ -7,11 +7,14 @@
 
 namespace cifar {
 
+constexpr int64_t kWinogradProducts = 24;  // an input channel for 2x4 outputs, see winograd-inl.h
+
 // In floats; for the widest block_channels() of any instruction set.
 inline int64_t forward_weights_size(const ConvBlock& block) {
   constexpr int64_t kWidest = 32;
-  const int64_t taps = uses_winograd(block) ? 16 : block.kernel * block.kernel;
-  return round_up(block.out_channels, kWidest) * taps * block.in_channels;
+  const int64_t out = round_up(block.out_channels, kWidest);
+  if (uses_winograd(block)) return out * kWinogradProducts * (block.in_channels + 1);
+  return out * block.kernel * block.kernel * block.in_channels;
 }
 
 }  // namespace cifar

@@ -36,7 +36,7 @@ class PaddedImage {
 
   // Floats from one row to the next.
   int64_t row() const { return width_ * block_.in_channels; }
-  float* data() { return pixels_.get(); }
+  float* data() const { return pixels_.get(); }
 
   void load(const float* image) {
     for (int64_t y = 0; y < block_.height; ++y) {
@@ -44,21 +44,13 @@ class PaddedImage {
     }
   }
 
-  void store(float* image) {
-    for (int64_t y = 0; y < block_.height; ++y) {
-      std::memcpy(image + y * inner_row(), inner(y), sizeof(float) * inner_row());
-    }
-  }
-
-  void clear() { std::fill_n(data(), height_ * row(), 0.0f); }
-
  private:
   int64_t extent(int64_t input, int64_t outputs, int64_t tile) const {
     const int64_t last = round_up(outputs, tile) - 1;
     return std::max(input + 2 * block_.padding, last * block_.stride + block_.kernel);
   }
   int64_t inner_row() const { return block_.width * block_.in_channels; }
-  float* inner(int64_t y) {
+  float* inner(int64_t y) const {
     return data() + (y + block_.padding) * row() + block_.padding * block_.in_channels;
   }
 

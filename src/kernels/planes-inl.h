@@ -72,23 +72,25 @@ class Planes {
   void clear() { std::fill_n(floats_.get(), layout_.planes * images_ * layout_.plane, 0.0f); }
 
  private:
-  // visit(place in the image, place in a plane, floats that are contiguous in both).
+  // visit(place in the image, place in a plane, floats that are contiguous in both), in the order
+  // of the image, which is likely not in the first-level cache.
   template <class Visit>
   HWY_INLINE void for_each_run(int64_t index, const Visit& visit) const {
-    for (int64_t p = 0; p < layout_.planes; ++p) {
-      for (int64_t y = 0; y < block_.height; ++y) {
-        const int64_t place = y * block_.width * block_.in_channels + p * layout_.lanes;
-        float* pixel = plane(p) + index * layout_.plane + (y + block_.padding) * layout_.row +
-                       block_.padding * layout_.pixel;
-        if (layout_.pixel == block_.in_channels) {
-          visit(place, pixel, block_.width * layout_.pixel);
-          continue;
-        }
-        const int64_t count = std::min(layout_.lanes, block_.in_channels - p * layout_.lanes);
-        const int64_t channels = block_.in_channels, end = place + block_.width * channels;
-        for (int64_t at = place; at < end; at += channels, pixel += layout_.pixel) {
-          visit(at, pixel, count);
-        }
+    const int64_t channels = block_.in_channels, plane = images_ * layout_.plane;
+    for (int64_t y = 0; y < block_.height; ++y) {
+      int64_t place = y * block_.width * channels;
+      float* pixel = floats_.get() + index * layout_.plane + (y + block_.padding) * layout_.row +
+                     block_.padding * layout_.pixel;
+      if (layout_.planes == 1) {
+        visit(place, pixel, block_.width * channels);
+        continue;
+      }
+      for (int64_t x = 0; x < block_.width; ++x, place += channels, pixel += layout_.pixel) {
+        int64_t c = 0;
+        float* to = pixel;
+        for (; c + layout_.lanes <= channels; c += layout_.lanes, to += plane)
+          visit(place + c, to, layout_.lanes);
+        if (c < channels) visit(place + c, to, channels - c);
       }
     }
   }

@@ -55,6 +55,16 @@ HWY_INLINE void accumulate(Tile& tile, const float* HWY_RESTRICT const (&places)
   }
 }
 
+// tile += what lies where store() put it.
+template <size_t... kPlace>
+HWY_INLINE void add(Tile& tile, const float* from, int64_t stride, std::index_sequence<kPlace...>) {
+  const D d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  ((tile.low[kPlace] = hn::Add(hn::Load(d, from + kPlace * stride), tile.low[kPlace]),
+    tile.high[kPlace] = hn::Add(hn::Load(d, from + kPlace * stride + lanes), tile.high[kPlace])),
+   ...);
+}
+
 template <size_t... kPlace>
 HWY_INLINE void store(const Tile& tile, float* HWY_RESTRICT to, int64_t stride,
                       std::index_sequence<kPlace...>) {
