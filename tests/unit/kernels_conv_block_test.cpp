@@ -239,7 +239,9 @@ TEST(KernelBlock, SpreadsNaNToTheWindowsThatSeeIt) {
     const Outcome run = given.run();
     // Winograd's method computes window (0, 1) from the same patch.
     for (size_t i = 0; i < run.output.size(); ++i) {
-      if (i < 16 || i >= 32) EXPECT_EQ(std::isnan(run.output[i]), i < 16);
+      if (i / 16 != 1) {
+        EXPECT_EQ(std::isnan(run.output[i]), i < 16);
+      }
     }
   });
 }
