@@ -155,13 +155,15 @@ class Backward {
 
   // All images by one block of filters, while it lies in the cache.
   void add_inputs_by_window(int64_t count, const uint8_t* winners, const float* gradients) {
-    for (int64_t i = 0; i < count; ++i) windows_[i].load(winners + i * block_.output_size());
+    const int64_t size = block_.output_size();
+    for (int64_t i = 0; i < count; ++i) {
+      windows_[i].load(winners + i * size, gradients + i * size);
+    }
     for (int64_t p = 0; p < layout_.planes; ++p) {
       const float* filters = filters_ + layout_.filter_place(p, 0);
       for (int64_t block = 0; block < windows_[0].blocks(); ++block) {
         for (int64_t i = 0; i < count; ++i) {
-          windows_[i].run(block, filters, gradients + i * block_.output_size(),
-                          input_gradients_->plane(p) + i * layout_.plane);
+          windows_[i].run(block, filters, input_gradients_->plane(p) + i * layout_.plane);
         }
       }
     }

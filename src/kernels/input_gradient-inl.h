@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -60,25 +59,27 @@ class WindowGradient {
         layout_(layout),
         windows_(block.out_height() * block.out_width()),
         blocks_((block.out_channels + kBlock - 1) / kBlock),
-        channels_(new int32_t[static_cast<size_t>(block.output_size() + 16)]),
+        filters_(new int32_t[static_cast<size_t>(block.output_size() + 16)]),
+        gradients_(new float[static_cast<size_t>(block.output_size() + 16)]),
         counts_(new int32_t[static_cast<size_t>(blocks_ * windows_ * 4)]),
-        begin_(static_cast<size_t>(blocks_)),
-        numbers_(static_cast<size_t>(block.out_channels)) {
-    std::iota(numbers_.begin(), numbers_.end(), 0);
+        begin_(static_cast<size_t>(blocks_)) {
+    for (int64_t channel = 0; channel < block.out_channels; ++channel) {
+      places_.push_back(static_cast<int32_t>(channel * layout.filter));
+    }
   }
 
   // Sorts each window's live channels, 64 channels at a time, by the pixel that won.
-  void load(const uint8_t* winners) {
-    int32_t* next = channels_.get();
+  void load(const uint8_t* winners, const float* gradients) {
+    int64_t next = 0;
     int32_t* count = counts_.get();
     for (int64_t first = 0; first < block_.out_channels; first += kBlock) {
       begin_[first / kBlock] = next;
       const int64_t end = std::min(first + kBlock, block_.out_channels);
       for (int64_t window = 0; window < windows_; ++window) {
-        const uint8_t* winner = winners + window * block_.out_channels;
+        const int64_t place = window * block_.out_channels;
         for (uint8_t pixel = 0; pixel < 4; ++pixel) {
-          int32_t* const begin = next;
-          next = append(winner, first, end, pixel, next);
+          const int64_t begin = next;
+          next = append(winners + place, gradients + place, first, end, pixel, next);
           *count++ = static_cast<int32_t>(next - begin);
         }
       }
@@ -89,15 +90,15 @@ class WindowGradient {
   int64_t blocks() const { return blocks_; }
 
   // What the channels of a block add. `filters`: of the plane that `plane` is the gradient of.
-  void run(int64_t index, const float* filters, const float* gradients, float* plane) const {
-    const int32_t* channels = begin_[index];
-    const int32_t* counts = counts_.get() + index * windows_ * 4;
-    for (int64_t y = 0; y < block_.out_height(); ++y) {
-      for (int64_t x = 0; x < block_.out_width(); ++x) {
-        float* patch = plane + 2 * y * layout_.row + 2 * x * layout_.lanes;
-        channels = add_window(channels, counts, filters, gradients, patch);
-        counts += 4;
-        gradients += block_.out_channels;
+  void run(int64_t index, const float* filters, float* plane) const {
+    const int32_t* count = counts_.get() + index * windows_ * 4;
+    List live{filters_.get() + begin_[index], gradients_.get() + begin_[index]};
+    const int64_t height = block_.out_height(), width = block_.out_width();
+    const int64_t row = layout_.row, window = 2 * layout_.lanes;
+    for (int64_t y = 0; y < height; ++y) {
+      float* patch = plane + 2 * y * row;
+      for (int64_t x = 0; x < width; ++x, patch += window, count += 4) {
+        add_window(live, count, filters, patch, row);
       }
     }
   }
@@ -109,23 +110,32 @@ class WindowGradient {
   using Taps = std::make_index_sequence<9>;
   using Pixels = std::make_index_sequence<16>;
 
-  // Appends those of channels [first, end) where `pixel` won; writes up to a vector more.
-  HWY_INLINE int32_t* append(const uint8_t* winners, int64_t first, int64_t end, uint8_t pixel,
-                             int32_t* next) const {
+  // Live channels: where the filter of each lies in its plane, and its gradient.
+  struct List {
+    const int32_t* filters;
+    const float* gradients;
+  };
+
+  // Appends those of channels [first, end) where `pixel` won, behind the first `size`; writes up to
+  // a vector more. Returns the new size.
+  HWY_INLINE int64_t append(const uint8_t* winners, const float* gradients, int64_t first,
+                            int64_t end, uint8_t pixel, int64_t size) const {
     const DInt d;
     const hn::Rebind<uint8_t, DInt> d8;
     const auto lanes = static_cast<int64_t>(hn::Lanes(d));
     int64_t c = first;
     for (; c + lanes <= end; c += lanes) {
       const Picked won(hn::Eq(hn::PromoteTo(d, hn::LoadU(d8, winners + c)), hn::Set(d, pixel)));
-      hn::StoreU(won.of(hn::LoadU(d, numbers_.data() + c)), d, next);
-      next += won.count();
+      hn::StoreU(won.of(hn::LoadU(d, places_.data() + c)), d, filters_.get() + size);
+      hn::StoreU(won.of(hn::LoadU(D(), gradients + c)), D(), gradients_.get() + size);
+      size += won.count();
     }
     for (; c < end; ++c) {
-      *next = static_cast<int32_t>(c);
-      next += winners[c] == pixel;
+      filters_[size] = places_[c];
+      gradients_[size] = gradients[c];
+      size += winners[c] == pixel;
     }
-    return next;
+    return size;
   }
 
   // Where pixel kPixel won, its output saw the 3x3 pixels from there on.
@@ -139,21 +149,18 @@ class WindowGradient {
   }
 
   template <size_t kPixel>
-  HWY_INLINE const int32_t* add_pixel(V (&patch)[16], const int32_t* channels, int64_t count,
-                                      const float* filters, const float* gradients) const {
-    const int32_t* const end = channels + count;
-    for (; channels != end; ++channels) {
-      add_taps<kPixel>(patch, filters + *channels * 9 * hn::Lanes(D()),
-                       hn::Set(D(), gradients[*channels]), Taps());
+  static HWY_INLINE void add_pixel(V (&patch)[16], List& live, int64_t count,
+                                   const float* filters) {
+    for (const int32_t* const end = live.filters + count; live.filters != end; ++live.filters) {
+      add_taps<kPixel>(patch, filters + *live.filters, hn::Set(D(), *live.gradients++), Taps());
     }
-    return end;
   }
 
   template <size_t... kPixel>
-  HWY_INLINE void add_to_image(const V (&patch)[16], float* HWY_RESTRICT image,
-                               std::index_sequence<kPixel...>) const {
-    const D d;
-    (add_to_pixel(patch[kPixel], image + kPixel / 4 * layout_.row + kPixel % 4 * hn::Lanes(d)),
+  static HWY_INLINE void add_to_image(const V (&patch)[16], float* HWY_RESTRICT image, int64_t row,
+                                      std::index_sequence<kPixel...>) {
+    (add_to_pixel(patch[kPixel], image + static_cast<int64_t>(kPixel / 4) * row +
+                                     static_cast<int64_t>(kPixel % 4 * hn::Lanes(D()))),
      ...);
   }
 
@@ -166,25 +173,27 @@ class WindowGradient {
     ((patch[kPixel] = hn::Zero(D())), ...);
   }
 
-  HWY_INLINE const int32_t* add_window(const int32_t* channels, const int32_t* counts,
-                                       const float* filters, const float* gradients,
-                                       float* image) const {
+  // Takes the window's channels from `live`. `row` is an argument because the compiler cannot know
+  // that stores to the image leave the layout alone.
+  static HWY_INLINE void add_window(List& live, const int32_t* counts, const float* filters,
+                                    float* image, int64_t row) {
     V patch[16];
     zero(patch, Pixels());
-    channels = add_pixel<0>(patch, channels, counts[0], filters, gradients);
-    channels = add_pixel<1>(patch, channels, counts[1], filters, gradients);
-    channels = add_pixel<2>(patch, channels, counts[2], filters, gradients);
-    channels = add_pixel<3>(patch, channels, counts[3], filters, gradients);
-    add_to_image(patch, image, Pixels());
-    return channels;
+    add_pixel<0>(patch, live, counts[0], filters);
+    add_pixel<1>(patch, live, counts[1], filters);
+    add_pixel<2>(patch, live, counts[2], filters);
+    add_pixel<3>(patch, live, counts[3], filters);
+    add_to_image(patch, image, row, Pixels());
   }
 
   const ConvBlock& block_;
   const Layout& layout_;
   int64_t windows_, blocks_;
-  std::unique_ptr<int32_t[]> channels_, counts_;
-  std::vector<const int32_t*> begin_;  // of each block's channels
-  std::vector<int32_t> numbers_;  // 0, 1, 2, ...: g++ 12 makes Highway's Iota from scalar stores
+  std::unique_ptr<int32_t[]> filters_;
+  std::unique_ptr<float[]> gradients_;
+  std::unique_ptr<int32_t[]> counts_;
+  std::vector<int64_t> begin_;   // of each block's channels
+  std::vector<int32_t> places_;  // of each channel's filter
 };
 
 }  // namespace HWY_NAMESPACE

@@ -76,20 +76,24 @@ class Planes {
   // of the image, which is likely not in the first-level cache.
   template <class Visit>
   HWY_INLINE void for_each_run(int64_t index, const Visit& visit) const {
-    const int64_t channels = block_.in_channels, plane = images_ * layout_.plane;
+    // Copies, since the compiler cannot know that vector stores leave the originals alone.
+    const int64_t channels = block_.in_channels, width = block_.width,
+                  plane = images_ * layout_.plane;
+    const int64_t pixel_size = layout_.pixel;
+    const bool one_plane = layout_.planes == 1;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
     for (int64_t y = 0; y < block_.height; ++y) {
-      int64_t place = y * block_.width * channels;
+      int64_t place = y * width * channels;
       float* pixel = floats_.get() + index * layout_.plane + (y + block_.padding) * layout_.row +
-                     block_.padding * layout_.pixel;
-      if (layout_.planes == 1) {
-        visit(place, pixel, block_.width * channels);
+                     block_.padding * pixel_size;
+      if (one_plane) {
+        visit(place, pixel, width * channels);
         continue;
       }
-      for (int64_t x = 0; x < block_.width; ++x, place += channels, pixel += layout_.pixel) {
-        int64_t c = 0;
+      for (int64_t x = 0; x < width; ++x, place += channels, pixel += pixel_size) {
         float* to = pixel;
-        for (; c + layout_.lanes <= channels; c += layout_.lanes, to += plane)
-          visit(place + c, to, layout_.lanes);
+        int64_t c = 0;
+        for (; c + lanes <= channels; c += lanes, to += plane) visit(place + c, to, lanes);
         if (c < channels) visit(place + c, to, channels - c);
       }
     }
