@@ -123,16 +123,19 @@ class WindowGradient {
     const DInt d;
     const hn::Rebind<uint8_t, DInt> d8;
     const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    const int32_t* const places = places_.data();
+    int32_t* const filters = filters_.get();
+    float* const to = gradients_.get();
     int64_t c = first;
     for (; c + lanes <= end; c += lanes) {
       const Picked won(hn::Eq(hn::PromoteTo(d, hn::LoadU(d8, winners + c)), hn::Set(d, pixel)));
-      hn::StoreU(won.of(hn::LoadU(d, places_.data() + c)), d, filters_.get() + size);
-      hn::StoreU(won.of(hn::LoadU(D(), gradients + c)), D(), gradients_.get() + size);
+      hn::StoreU(won.of(hn::LoadU(d, places + c)), d, filters + size);
+      hn::StoreU(won.of(hn::LoadU(D(), gradients + c)), D(), to + size);
       size += won.count();
     }
     for (; c < end; ++c) {
-      filters_[size] = places_[c];
-      gradients_[size] = gradients[c];
+      filters[size] = places[c];
+      to[size] = gradients[c];
       size += winners[c] == pixel;
     }
     return size;

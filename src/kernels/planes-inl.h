@@ -110,15 +110,16 @@ class Planes {
 template <class Visit>
 HWY_INLINE void for_each_filter_run(const ConvBlock& block, const Layout& layout,
                                     const Visit& visit) {
-  const int64_t row = layout.vectors * layout.lanes;
+  // Copies, as in Planes.
+  const int64_t row = layout.vectors * layout.lanes, pixel = layout.pixel;
+  const int64_t kernel = block.kernel, channels = block.in_channels;
+  const int64_t rows = block.out_channels * kernel;
   for (int64_t p = 0; p < layout.planes; ++p) {
     int64_t place = p * layout.lanes;
-    const int64_t count = std::min(layout.lanes, block.in_channels - place);
+    const int64_t count = std::min(layout.lanes, channels - place);
     int64_t run = layout.filter_place(p, 0);
-    for (int64_t i = 0; i < block.out_channels * block.kernel; ++i, run += row) {
-      for (int64_t x = 0; x < block.kernel; ++x, place += block.in_channels) {
-        visit(place, run + x * layout.pixel, count);
-      }
+    for (int64_t i = 0; i < rows; ++i, run += row) {
+      for (int64_t x = 0; x < kernel; ++x, place += channels) visit(place, run + x * pixel, count);
     }
   }
 }

@@ -120,7 +120,8 @@ class Winograd {
 
   // The patch of a place: to[product][kGroup][depth_].
   HWY_INLINE void transform(const Place& place, float* to) const {
-    const int64_t pixel = block_.in_channels, row = image_.row();
+    // Copies, since the compiler cannot know that vector stores leave the originals alone.
+    const int64_t pixel = block_.in_channels, row = image_.row(), stride = patch_stride();
     const float* corner = image_.data() + 2 * place.y * row + 4 * place.x * pixel;
     const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
     for (int64_t c = 0; c < pixel; c += lanes, corner += lanes, to += lanes) {
@@ -128,13 +129,13 @@ class Winograd {
                             HWY_ATTR { return hn::LoadU(D(), corner + y * row + x * pixel); };
       const auto line = [&](int64_t y, const auto& down) HWY_ATTR {
         const Six out = transform_patch(down(0), down(1), down(2), down(3), down(4), down(5));
-        float* const at = to + 6 * y * patch_stride();
+        float* const at = to + 6 * y * stride;
         hn::Store(out.v0, D(), at);
-        hn::Store(out.v1, D(), at + patch_stride());
-        hn::Store(out.v2, D(), at + 2 * patch_stride());
-        hn::Store(out.v3, D(), at + 3 * patch_stride());
-        hn::Store(out.v4, D(), at + 4 * patch_stride());
-        hn::Store(out.v5, D(), at + 5 * patch_stride());
+        hn::Store(out.v1, D(), at + stride);
+        hn::Store(out.v2, D(), at + 2 * stride);
+        hn::Store(out.v3, D(), at + 3 * stride);
+        hn::Store(out.v4, D(), at + 4 * stride);
+        hn::Store(out.v5, D(), at + 5 * stride);
       };
       line(0, [&](int64_t x) HWY_ATTR { return hn::Sub(load(0, x), load(2, x)); });
       line(1, [&](int64_t x) HWY_ATTR { return hn::Add(load(1, x), load(2, x)); });
