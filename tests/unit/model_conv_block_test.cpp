@@ -91,6 +91,20 @@ TEST(ConvBlock, IsAsNearToFloat64AsLibTorch) {
   EXPECT_LT(ours, 2 * theirs);
 }
 
+// Without a pool, which might choose another of two nearly equal outputs: rounding alone.
+TEST(ConvBlock, ConvolvesAsNearToFloat64AsLibTorchByWinogradsMethod) {
+  for (const int64_t channels : {8, 32, 64, 256}) {
+    const ConvBlock block{channels, 14, 13, 24, 3, 1, 1, 1, 1, false};
+    ASSERT_TRUE(uses_winograd(block));
+    Tensors given = Tensors::random(block, 4, true);
+    given.input = torch::relu(given.input);
+    const auto expected = run_libtorch(block, given.leaves(torch::kFloat64)).detach();
+    const double ours = error(run_kernels(block, given), expected);
+    const double theirs = error(run_libtorch(block, given), expected);
+    EXPECT_LT(ours, (channels < 32 ? 2.0 : 1.3) * theirs) << channels << " channels: " << ours;
+  }
+}
+
 TEST(ConvBlock, GivesTheSameBitsOnOneAndTwoThreads) {
   const ConvBlock block{16, 8, 8, 24, 3, 1, 1, 2, 2, true};
   const auto given = Tensors::random(block, 70, true);
