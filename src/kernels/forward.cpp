@@ -55,7 +55,7 @@ bool can_compute(const ConvBlock& block) {
 }
 
 bool uses_winograd(const ConvBlock& block) {
-  return block.kernel == 3 && block.stride == 1 && block.in_channels >= 8;
+  return block.kernel == 3 && block.stride == 1 && block.in_channels >= 16;
 }
 
 void conv_block_forward(const ConvBlock& block, int64_t images, const float* input,

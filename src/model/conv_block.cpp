@@ -142,7 +142,7 @@ class ConvBlockFunction : public torch::autograd::Function<ConvBlockFunction> {
 bool kernels_pay(const ConvBlock& block) {
   if (!has_vectors() || !can_compute(block)) return false;
   if (block.pool > 1) return block.pool_stride > 1;
-  return block.relu && block.kernel >= 3 && block.in_channels >= 8;
+  return block.relu && block.kernel >= 3 && block.in_channels >= 16;
 }
 
 bool can_run_conv_block(const ConvBlock& block, const torch::Tensor& input,

@@ -68,8 +68,8 @@ double error(const torch::Tensor& found, const torch::Tensor& expected) {
 }
 
 // Over many blocks, the error against float64 is no larger than LibTorch's own by more than a
-// little. A single block may lose where rounding gives a window to another of two nearly equal
-// outputs.
+// little (1.01 times on AVX2). A single block may lose where rounding gives a window to another of
+// two nearly equal outputs.
 TEST(ConvBlock, IsAsNearToFloat64AsLibTorch) {
   RandomBlocks random;
   double ours = 0, theirs = 0;
@@ -88,12 +88,12 @@ TEST(ConvBlock, IsAsNearToFloat64AsLibTorch) {
       theirs += error(libtorch[k], expected[k]);
     }
   }
-  EXPECT_LT(ours, 2 * theirs);
+  EXPECT_LT(ours, 1.1 * theirs);
 }
 
 // Without a pool, which might choose another of two nearly equal outputs: rounding alone.
 TEST(ConvBlock, ConvolvesAsNearToFloat64AsLibTorchByWinogradsMethod) {
-  for (const int64_t channels : {8, 32, 64, 256}) {
+  for (const int64_t channels : {16, 32, 64, 256}) {
     const ConvBlock block{channels, 14, 13, 24, 3, 1, 1, 1, 1, false};
     ASSERT_TRUE(uses_winograd(block));
     Tensors given = Tensors::random(block, 4, true);
