@@ -102,6 +102,8 @@ TEST(TrainStep, BatchNormNormalisesEachShardAndAveragesTheStatistics) {
 }
 
 // Whitening, frozen parameters and a residual block, which no reducer may wait for or miss.
+// Whitening magnifies rounding: LibTorch's own convolutions in float32 are 4.4e-5 of the largest
+// gradient away.
 TEST(TrainStep, GradientsOfTheRecordLayers) {
   const ImageSet set = random_images(16);
   Config config = small_config(kRecordLayers);
@@ -115,7 +117,7 @@ TEST(TrainStep, GradientsOfTheRecordLayers) {
       run_ranks(ranks, [&](Communicator& comm) {
         Stepper(config, set, backwards(16), *state[comm.rank()], comm).run({0, 16});
       });
-      for (const auto& one : state) expect_step(one->flat, expected, 5e-5);
+      for (const auto& one : state) expect_step(one->flat, expected, 1e-4);
     }
   }
 }
