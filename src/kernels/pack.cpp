@@ -59,13 +59,15 @@ HWY_INLINE void transform_filters(const float* from, int64_t taps, float* to, in
   row(left.v3, middle.v3, right.v3);
 }
 
-// [channel block][ky][kx][in][block_channels()], or [channel block][product][in][...].
+// [channel block][ky][kx][in][block_channels()], or [channel block][product][in + 1][...], of which
+// the last row is never read: it keeps the products from lying in the same few sets of the cache.
 void pack_forward(const ConvBlock& block, const float* weights, float* packed) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
   const int64_t wide = block_channels(), in = block.in_channels;
   const int64_t taps = block.kernel * block.kernel;
-  const int64_t row = round_up(block.out_channels, wide) + 16;  // not of 4096 bytes, see below
-  const Floats by_tap = make_floats(taps * in * row);           // [ky][kx][in][out]
+  const int64_t row = round_up(block.out_channels, wide) +
+                      16;  // rarely a multiple of 4096 bytes, a set of the cache
+  const Floats by_tap = make_floats(taps * in * row);  // [ky][kx][in][out]
   transpose_floats(weights, block.out_channels, taps * in, by_tap.get(), row);
   for (int64_t out = 0; out < block.out_channels; out += wide) {
     const float* from = by_tap.get() + out;

@@ -1,6 +1,6 @@
 // Lanes that a mask picks, moved to the front of a vector: Highway's Compress, but for AVX2, where
 // Highway 1.0.3 keeps its table in the function and g++ 12 copies that to the stack in every call,
-// which made a third of the training step. Included once an instruction set.
+// which made two fifths of the training step. Included once an instruction set.
 #if defined(CIFAR_KERNELS_PICK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef CIFAR_KERNELS_PICK_INL_H_
 #undef CIFAR_KERNELS_PICK_INL_H_
