@@ -8,8 +8,8 @@
 // scratch, and gives the same bits on any machine that has fused multiply-add, whatever its vector
 // width: vector lanes are independent channels. Max-pool gives a tie to the first in row-major
 // order and passes NaN on, and the gradient of ReLU is zero at <= 0, as in PyTorch. Where the
-// forward pass uses Winograd's method (see uses_winograd), an input that is not finite makes NaN
-// also of other outputs of its 2x4.
+// forward pass uses Winograd's method (see uses_winograd), an input that is not finite may make NaN
+// of every output of the 2x4 groups that see it, also of those that do not see it themselves.
 #pragma once
 
 #include <cstddef>

@@ -21,32 +21,33 @@ class Direct {
  public:
   static constexpr int64_t kSquares = kTile / 4;
 
-  explicit Direct(const ConvBlock& block) : block_(block), image_(block, 2, 2 * kSquares) {
+  Direct(const ConvBlock& block, Outputs& outputs)
+      : block_(block), outputs_(outputs), image_(block, 2, 2 * kSquares) {
     for (int64_t place = 0; place < kTile; ++place) {
       const int64_t y = place % 4 / 2, x = place / 4 * 2 + place % 2;
       offsets_[place] = y * block.stride * image_.row() + x * block.stride * block.in_channels;
     }
   }
 
-  void run(int64_t images, const float* input, const float* packed, Outputs& outputs) {
+  void run(int64_t images, const float* input, const float* packed) {
     for (int64_t i = 0; i < images; ++i) {
       image_.load(input + i * block_.input_size());
-      outputs.begin(i);
-      run_image(packed, outputs);
-      outputs.end();
+      outputs_.begin(i);
+      run_image(packed);
+      outputs_.end();
     }
   }
 
  private:
-  void run_image(const float* packed, const Outputs& outputs) const {
+  void run_image(const float* packed) const {
     const int64_t step = 2 * block_.stride;
     for (int64_t channel = 0; channel < block_.out_channels; channel += block_channels()) {
       const float* weights = packed + channel * block_.kernel * block_.patch_row();
-      for (int64_t y = 0; y < outputs.square_rows(); ++y) {
-        for (int64_t x = 0; x < outputs.square_columns(); x += kSquares) {
+      for (int64_t y = 0; y < outputs_.square_rows(); ++y) {
+        for (int64_t x = 0; x < outputs_.square_columns(); x += kSquares) {
           const float* corner =
               image_.data() + y * step * image_.row() + x * step * block_.in_channels;
-          outputs.put(convolve(corner, weights), channel, y, x);
+          outputs_.put(convolve(corner, weights), channel, y, x);
         }
       }
     }
@@ -67,6 +68,7 @@ class Direct {
   }
 
   const ConvBlock& block_;
+  Outputs& outputs_;
   PaddedImage image_;
   int64_t offsets_[kTile];
 };

@@ -19,7 +19,7 @@ template <class Method>
 void forward_images(const ConvBlock& block, int64_t images, const float* input, const float* packed,
                     const float* bias, float* output, uint8_t* winners) {
   Outputs outputs(block, bias, output, winners);
-  Method(block).run(images, input, packed, outputs);
+  Method(block, outputs).run(images, input, packed);
 }
 
 void forward(const ConvBlock& block, int64_t images, const float* input, const float* packed,

@@ -154,8 +154,9 @@ class WindowGradient {
   template <size_t kPixel>
   static HWY_INLINE void add_pixel(V (&patch)[16], List& live, int64_t count,
                                    const float* filters) {
-    for (const int32_t* const end = live.filters + count; live.filters != end; ++live.filters) {
-      add_taps<kPixel>(patch, filters + *live.filters, hn::Set(D(), *live.gradients++), Taps());
+    const int32_t* const end = live.filters + count;
+    for (; live.filters != end; ++live.filters, ++live.gradients) {
+      add_taps<kPixel>(patch, filters + *live.filters, hn::Set(D(), *live.gradients), Taps());
     }
   }
 

@@ -38,11 +38,13 @@ HWY_INLINE Six transform_row(V w0, V w1, V w2) {
           w2};
 }
 
-// A vector of filters of one input channel. `taps`: floats from one tap to the next; likewise
-// `products`.
-HWY_INLINE void transform_filters(const float* from, int64_t taps, float* to, int64_t products) {
+// A vector of filters of one input channel, with so many floats from one tap and from one product
+// to the next.
+HWY_INLINE void transform_filters(const float* from, int64_t tap_step, float* to,
+                                  int64_t product_step) {
   const auto column = [&](int64_t x) HWY_ATTR {
-    const auto tap = [&](int64_t y) HWY_ATTR { return hn::LoadU(D(), from + (3 * y + x) * taps); };
+    const auto tap = [&](int64_t y)
+                         HWY_ATTR { return hn::LoadU(D(), from + (3 * y + x) * tap_step); };
     return transform_column(tap(0), tap(1), tap(2));
   };
   const Four left = column(0), middle = column(1), right = column(2);
@@ -50,7 +52,7 @@ HWY_INLINE void transform_filters(const float* from, int64_t taps, float* to, in
     const Six out = transform_row(w0, w1, w2);
     for (const V value : {out.v0, out.v1, out.v2, out.v3, out.v4, out.v5}) {
       hn::StoreU(value, D(), to);
-      to += products;
+      to += product_step;
     }
   };
   row(left.v0, middle.v0, right.v0);
@@ -59,27 +61,29 @@ HWY_INLINE void transform_filters(const float* from, int64_t taps, float* to, in
   row(left.v3, middle.v3, right.v3);
 }
 
-// [channel block][ky][kx][in][block_channels()], or [channel block][product][in + 1][...], of which
-// the last row is never read: it keeps the products from lying in the same few sets of the cache.
+// [channel block][ky][kx][in][block_channels()], or for Winograd's method
+// [channel block][product][winograd_rows()][block_channels()].
 void pack_forward(const ConvBlock& block, const float* weights, float* packed) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
   const int64_t wide = block_channels(), in = block.in_channels;
   const int64_t taps = block.kernel * block.kernel;
-  const int64_t row = round_up(block.out_channels, wide) +
-                      16;  // rarely a multiple of 4096 bytes, a set of the cache
+  // Rarely a multiple of 4096 bytes, which would put all rows into the same sets of the cache.
+  const int64_t row = round_up(block.out_channels, wide) + kCacheLine;
   const Floats by_tap = make_floats(taps * in * row);  // [ky][kx][in][out]
   transpose_floats(weights, block.out_channels, taps * in, by_tap.get(), row);
   for (int64_t out = 0; out < block.out_channels; out += wide) {
     const float* from = by_tap.get() + out;
     if (uses_winograd(block)) {
       for (int64_t i = 0; i < in * wide; i += lanes) {
-        transform_filters(from + i / wide * row + i % wide, in * row, packed + i, (in + 1) * wide);
+        transform_filters(from + i / wide * row + i % wide, in * row, packed + i,
+                          winograd_rows(block) * wide);
       }
-      packed += kWinogradProducts * (in + 1) * wide;
+      packed += kWinogradProducts * winograd_rows(block) * wide;
       continue;
     }
-    for (int64_t i = 0; i < taps * in; ++i, packed += wide)
+    for (int64_t i = 0; i < taps * in; ++i, packed += wide) {
       std::copy_n(from + i * row, wide, packed);
+    }
   }
 }
 

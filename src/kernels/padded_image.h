@@ -14,6 +14,7 @@ namespace cifar {
 using Floats = hwy::AlignedFreeUniquePtr<float[]>;
 
 constexpr int64_t kSlack = 64;
+constexpr int64_t kCacheLine = 16;  // in floats
 
 inline int64_t round_up(int64_t value, int64_t unit) {
   return (value + unit - 1) / unit * unit;
@@ -36,7 +37,7 @@ class PaddedImage {
 
   // Floats from one row to the next.
   int64_t row() const { return width_ * block_.in_channels; }
-  float* data() const { return pixels_.get(); }
+  const float* data() const { return pixels_.get(); }
 
   void load(const float* image) {
     for (int64_t y = 0; y < block_.height; ++y) {
@@ -50,8 +51,8 @@ class PaddedImage {
     return std::max(input + 2 * block_.padding, last * block_.stride + block_.kernel);
   }
   int64_t inner_row() const { return block_.width * block_.in_channels; }
-  float* inner(int64_t y) const {
-    return data() + (y + block_.padding) * row() + block_.padding * block_.in_channels;
+  float* inner(int64_t y) {
+    return pixels_.get() + (y + block_.padding) * row() + block_.padding * block_.in_channels;
   }
 
   ConvBlock block_;

@@ -77,9 +77,8 @@ class Planes {
   template <class Visit>
   HWY_INLINE void for_each_run(int64_t index, const Visit& visit) const {
     // Copies, since the compiler cannot know that vector stores leave the originals alone.
-    const int64_t channels = block_.in_channels, width = block_.width,
-                  plane = images_ * layout_.plane;
-    const int64_t pixel_size = layout_.pixel;
+    const int64_t channels = block_.in_channels, width = block_.width;
+    const int64_t plane_step = images_ * layout_.plane, pixel_size = layout_.pixel;
     const bool one_plane = layout_.planes == 1;
     const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
     for (int64_t y = 0; y < block_.height; ++y) {
@@ -91,10 +90,10 @@ class Planes {
         continue;
       }
       for (int64_t x = 0; x < width; ++x, place += channels, pixel += pixel_size) {
-        float* to = pixel;
+        float* part = pixel;
         int64_t c = 0;
-        for (; c + lanes <= channels; c += lanes, to += plane) visit(place + c, to, lanes);
-        if (c < channels) visit(place + c, to, channels - c);
+        for (; c + lanes <= channels; c += lanes, part += plane_step) visit(place + c, part, lanes);
+        if (c < channels) visit(place + c, part, channels - c);
       }
     }
   }

@@ -1,6 +1,6 @@
 // Winograd's method (Lavin and Gray, arXiv:1509.09308), F(2, 3) down and F(4, 3) across: 2x4
 // outputs from a patch of 4x6 inputs by 24 products an input channel instead of 72. Patches and
-// weights are transformed, multiplied as 24 matrix products, one a frequency, and transformed back.
+// weights are transformed, multiplied as 24 matrix products, and the sums transformed back.
 // F(4, 3) interpolates at 0, +-sqrt(1/2), +-sqrt(2) and infinity: numbers of like size, which halve
 // the error of the usual 0, +-1, +-2. Included once an instruction set.
 #if defined(CIFAR_KERNELS_WINOGRAD_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -57,48 +57,49 @@ HWY_INLINE Four transform_products(V m0, V m1, V m2, V m3, V m4, V m5) {
 
 class Winograd {
  public:
-  explicit Winograd(const ConvBlock& block)
+  Winograd(const ConvBlock& block, Outputs& outputs)
       : block_(block),
+        outputs_(outputs),
+        rows_(outputs.square_rows()),
+        columns_((outputs.square_columns() + 1) / 2),
         image_(block, 2, 4),
-        depth_(round_up(block.in_channels, 16)),
+        depth_(round_up(block.in_channels, kCacheLine)),
         patches_(make_floats(kWinogradProducts * patch_stride())),
         products_(make_floats(kWinogradProducts * product_stride())) {}
 
-  void run(int64_t images, const float* input, const float* packed, Outputs& outputs) {
-    rows_ = outputs.square_rows();
-    columns_ = (outputs.square_columns() + 1) / 2;
+  void run(int64_t images, const float* input, const float* packed) {
     // Of several images at once the weights are read once.
     const int64_t at_once =
-        outputs.pools_squares() ? std::max<int64_t>(1, kGroup / (rows_ * columns_)) : 1;
+        outputs_.pools_squares() ? std::max<int64_t>(1, kGroup / (rows_ * columns_)) : 1;
     for (int64_t first = 0; first < images; first += at_once) {
       const int64_t end = std::min(first + at_once, images);
-      for (Place place{first, 0, 0}; place.image < end;) {
-        place = run_group(place, end, input, packed, outputs);
+      for (Patch patch{first, 0, 0}; patch.image < end;) {
+        patch = run_group(patch, end, input, packed);
       }
-      outputs.end();
+      outputs_.end();
     }
   }
 
  private:
   static constexpr int64_t kGroup = 16;  // patches that are multiplied by the weights at a time
+  static_assert(kGroup % kTile == 0);
 
-  // 2x4 outputs of an image: rows 2 y and on, columns 4 x and on.
-  struct Place {
+  // That of 2x4 outputs of an image: rows 2 y and on, columns 4 x and on.
+  struct Patch {
     int64_t image, y, x;
   };
 
-  void advance(Place& place) const {
-    if (++place.x < columns_) return;
-    place.x = 0;
-    if (++place.y < rows_) return;
-    place.y = 0;
-    ++place.image;
+  void advance(Patch& patch) const {
+    if (++patch.x < columns_) return;
+    patch.x = 0;
+    if (++patch.y < rows_) return;
+    patch.y = 0;
+    ++patch.image;
   }
 
   // kGroup patches from `first` on, or what is left of the images before `end`. Returns the next.
-  Place run_group(const Place& first, int64_t end, const float* input, const float* packed,
-                  Outputs& outputs) {
-    Place next = first;
+  Patch run_group(const Patch& first, int64_t end, const float* input, const float* packed) {
+    Patch next = first;
     int64_t count = 0;
     for (; count < kGroup && next.image < end; ++count, advance(next)) {
       if (next.y == 0 && next.x == 0) image_.load(input + next.image * block_.input_size());
@@ -106,23 +107,23 @@ class Winograd {
     }
     for (int64_t channel = 0; channel < block_.out_channels; channel += block_channels()) {
       multiply(packed, count);
-      packed += kWinogradProducts * (block_.in_channels + 1) * block_channels();
-      Place place = first;
-      for (int64_t i = 0; i < count; ++i, advance(place)) {
-        outputs.begin(place.image);
+      packed += kWinogradProducts * winograd_rows(block_) * block_channels();
+      Patch patch = first;
+      for (int64_t i = 0; i < count; ++i, advance(patch)) {
+        outputs_.begin(patch.image);
         const float* products = products_.get() + i * block_channels();
-        put(products, outputs, channel, place);
-        put(products + block_channels() / 2, outputs, channel + block_channels() / 2, place);
+        put(products, channel, patch);
+        put(products + block_channels() / 2, channel + block_channels() / 2, patch);
       }
     }
     return next;
   }
 
-  // The patch of a place: to[product][kGroup][depth_].
-  HWY_INLINE void transform(const Place& place, float* to) const {
+  // to[product][kGroup][depth_], of which this is one in the group.
+  HWY_INLINE void transform(const Patch& patch, float* to) const {
     // Copies, since the compiler cannot know that vector stores leave the originals alone.
     const int64_t pixel = block_.in_channels, row = image_.row(), stride = patch_stride();
-    const float* corner = image_.data() + 2 * place.y * row + 4 * place.x * pixel;
+    const float* corner = image_.data() + 2 * patch.y * row + 4 * patch.x * pixel;
     const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
     for (int64_t c = 0; c < pixel; c += lanes, corner += lanes, to += lanes) {
       const auto load = [&](int64_t y, int64_t x)
@@ -164,13 +165,12 @@ class Winograd {
           store(tile, to, block_channels(), Places());
         }
       }
-      weights += (block_.in_channels + 1) * block_channels();
+      weights += winograd_rows(block_) * block_channels();
     }
   }
 
-  // Transforms the products of one place back.
-  HWY_INLINE void put(const float* products, const Outputs& outputs, int64_t channel,
-                      const Place& place) const {
+  // Transforms the products of one patch back.
+  HWY_INLINE void put(const float* products, int64_t channel, const Patch& patch) const {
     const auto column = [&](int64_t x, V& top, V& bottom) HWY_ATTR {
       const auto load = [&](int64_t y) HWY_ATTR {
         return hn::Load(D(), products + (6 * y + x) * product_stride());
@@ -189,21 +189,22 @@ class Winograd {
     const Four top = transform_products(t0, t1, t2, t3, t4, t5);
     const Four bottom = transform_products(b0, b1, b2, b3, b4, b5);
     const V left[4] = {top.v0, top.v1, bottom.v0, bottom.v1};
-    outputs.put_vector(left, channel, place.y, 2 * place.x);
-    if (2 * place.x + 1 == outputs.square_columns()) return;
+    outputs_.put_vector(left, channel, patch.y, 2 * patch.x);
+    if (2 * patch.x + 1 == outputs_.square_columns()) return;
     const V right[4] = {top.v2, top.v3, bottom.v2, bottom.v3};
-    outputs.put_vector(right, channel, place.y, 2 * place.x + 1);
+    outputs_.put_vector(right, channel, patch.y, 2 * patch.x + 1);
   }
 
   // From one product to the next; an odd number of cache lines, so that they do not all lie in the
   // same few sets of the cache.
-  int64_t patch_stride() const { return kGroup * depth_ + 16; }
-  static int64_t product_stride() { return kGroup * block_channels() + 16; }
+  int64_t patch_stride() const { return kGroup * depth_ + kCacheLine; }
+  static int64_t product_stride() { return kGroup * block_channels() + kCacheLine; }
 
   const ConvBlock& block_;
+  Outputs& outputs_;
+  int64_t rows_, columns_;  // of patches in an image
   PaddedImage image_;
   int64_t depth_;
-  int64_t rows_ = 0, columns_ = 0;  // of places in an image
   Floats patches_, products_;
 };
 
