@@ -104,13 +104,12 @@ class Backward {
   // Writes the input gradients of the `count` images that add_weights took last.
   void store_input_gradients(int64_t count, const uint8_t* winners, const float* gradients,
                              float* to) {
-    input_gradients_->clear();
     if (windows_.empty()) {
       add_inputs(count);
     } else {
       add_inputs_by_window(count, winners, gradients);
     }
-    for (int64_t i = 0; i < count; ++i) input_gradients_->store(i, to + i * block_.input_size());
+    for (int64_t i = 0; i < count; ++i) input_gradients_->take(i, to + i * block_.input_size());
   }
 
   void store_weights(float* gradients) const {

@@ -16,8 +16,8 @@
 
 #include "kernels/live_outputs-inl.h"
 #include "kernels/part-inl.h"
-#include "kernels/pick-inl.h"
 #include "kernels/planes-inl.h"
+#include "kernels/sort_by_winner-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace cifar {
@@ -59,29 +59,22 @@ class WindowGradient {
         layout_(layout),
         windows_(block.out_height() * block.out_width()),
         blocks_((block.out_channels + kBlock - 1) / kBlock),
-        filters_(new int32_t[static_cast<size_t>(block.output_size() + 16)]),
-        gradients_(new float[static_cast<size_t>(block.output_size() + 16)]),
-        counts_(new int32_t[static_cast<size_t>(blocks_ * windows_ * 4)]),
-        begin_(static_cast<size_t>(blocks_)) {
-    for (int64_t channel = 0; channel < block.out_channels; ++channel) {
-      places_.push_back(static_cast<int32_t>(channel * layout.filter));
-    }
-  }
+        channels_(new uint8_t[static_cast<size_t>(block.output_size() + kBlock)]),
+        counts_(new uint8_t[static_cast<size_t>(blocks_ * windows_ * 4)]),
+        begin_(static_cast<size_t>(blocks_)) {}
 
-  // Sorts each window's live channels, 64 channels at a time, by the pixel that won.
+  // Sorts each window's live channels, 64 channels at a time, by the pixel that won. Looks the
+  // gradients up in run().
   void load(const uint8_t* winners, const float* gradients) {
+    gradients_ = gradients;
     int64_t next = 0;
-    int32_t* count = counts_.get();
+    uint8_t* count = counts_.get();
     for (int64_t first = 0; first < block_.out_channels; first += kBlock) {
       begin_[first / kBlock] = next;
-      const int64_t end = std::min(first + kBlock, block_.out_channels);
-      for (int64_t window = 0; window < windows_; ++window) {
-        const int64_t place = window * block_.out_channels;
-        for (uint8_t pixel = 0; pixel < 4; ++pixel) {
-          const int64_t begin = next;
-          next = append(winners + place, gradients + place, first, end, pixel, next);
-          *count++ = static_cast<int32_t>(next - begin);
-        }
+      const int64_t channels = std::min(kBlock, block_.out_channels - first);
+      for (int64_t window = 0; window < windows_; ++window, count += 4) {
+        next += sort_by_winner(winners + window * block_.out_channels + first, channels,
+                               channels_.get() + next, count);
       }
     }
   }
@@ -91,14 +84,16 @@ class WindowGradient {
 
   // What the channels of a block add. `filters`: of the plane that `plane` is the gradient of.
   void run(int64_t index, const float* filters, float* plane) const {
-    const int32_t* count = counts_.get() + index * windows_ * 4;
-    List live{filters_.get() + begin_[index], gradients_.get() + begin_[index]};
+    const uint8_t* count = counts_.get() + index * windows_ * 4;
+    const uint8_t* channels = channels_.get() + begin_[index];
+    const float* gradients = gradients_ + index * kBlock;
+    filters += index * kBlock * kFilter;
     const int64_t height = block_.out_height(), width = block_.out_width();
-    const int64_t row = layout_.row, window = 2 * layout_.lanes;
+    const int64_t row = layout_.row, window = 2 * layout_.lanes, step = block_.out_channels;
     for (int64_t y = 0; y < height; ++y) {
       float* patch = plane + 2 * y * row;
-      for (int64_t x = 0; x < width; ++x, patch += window, count += 4) {
-        add_window(live, count, filters, patch, row);
+      for (int64_t x = 0; x < width; ++x, patch += window, count += 4, gradients += step) {
+        channels = add_window(channels, count, gradients, filters, patch, row);
       }
     }
   }
@@ -106,40 +101,10 @@ class WindowGradient {
  private:
   // Of so many channels a plane's filters are 36 KB with AVX-512 and 18 KB with AVX2. Measured on a
   // first-level cache of 48 KB: with 32 a step takes 1.05 times as long, with 128 it is no better.
-  static constexpr int64_t kBlock = 64;
+  static constexpr int64_t kBlock = kMaxSorted;
+  static constexpr int64_t kFilter = 9 * hn::MaxLanes(D());  // floats, of one plane
   using Taps = std::make_index_sequence<9>;
   using Pixels = std::make_index_sequence<16>;
-
-  // Live channels: where the filter of each lies in its plane, and its gradient.
-  struct List {
-    const int32_t* filters;
-    const float* gradients;
-  };
-
-  // Appends those of channels [first, end) where `pixel` won, behind the first `size`; writes up to
-  // a vector more. Returns the new size.
-  HWY_INLINE int64_t append(const uint8_t* winners, const float* gradients, int64_t first,
-                            int64_t end, uint8_t pixel, int64_t size) const {
-    const DInt d;
-    const hn::Rebind<uint8_t, DInt> d8;
-    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-    const int32_t* const places = places_.data();
-    int32_t* const filters = filters_.get();
-    float* const to = gradients_.get();
-    int64_t c = first;
-    for (; c + lanes <= end; c += lanes) {
-      const Picked won(hn::Eq(hn::PromoteTo(d, hn::LoadU(d8, winners + c)), hn::Set(d, pixel)));
-      hn::StoreU(won.of(hn::LoadU(d, places + c)), d, filters + size);
-      hn::StoreU(won.of(hn::LoadU(D(), gradients + c)), D(), to + size);
-      size += won.count();
-    }
-    for (; c < end; ++c) {
-      filters[size] = places[c];
-      to[size] = gradients[c];
-      size += winners[c] == pixel;
-    }
-    return size;
-  }
 
   // Where pixel kPixel won, its output saw the 3x3 pixels from there on.
   template <size_t kPixel, size_t... kTap>
@@ -152,12 +117,13 @@ class WindowGradient {
   }
 
   template <size_t kPixel>
-  static HWY_INLINE void add_pixel(V (&patch)[16], List& live, int64_t count,
-                                   const float* filters) {
-    const int32_t* const end = live.filters + count;
-    for (; live.filters != end; ++live.filters, ++live.gradients) {
-      add_taps<kPixel>(patch, filters + *live.filters, hn::Set(D(), *live.gradients), Taps());
+  static HWY_INLINE const uint8_t* add_pixel(V (&patch)[16], const uint8_t* channel, uint8_t count,
+                                             const float* gradients, const float* filters) {
+    for (const uint8_t* const end = channel + count; channel != end; ++channel) {
+      add_taps<kPixel>(patch, filters + *channel * kFilter, hn::Set(D(), gradients[*channel]),
+                       Taps());
     }
+    return channel;
   }
 
   template <size_t... kPixel>
@@ -177,27 +143,28 @@ class WindowGradient {
     ((patch[kPixel] = hn::Zero(D())), ...);
   }
 
-  // Takes the window's channels from `live`. `row` is an argument because the compiler cannot know
-  // that stores to the image leave the layout alone.
-  static HWY_INLINE void add_window(List& live, const int32_t* counts, const float* filters,
-                                    float* image, int64_t row) {
+  // Returns where the next window's channels begin. `row` is an argument because the compiler
+  // cannot know that stores to the image leave the layout alone.
+  static HWY_INLINE const uint8_t* add_window(const uint8_t* channel, const uint8_t* counts,
+                                              const float* gradients, const float* filters,
+                                              float* image, int64_t row) {
     V patch[16];
     zero(patch, Pixels());
-    add_pixel<0>(patch, live, counts[0], filters);
-    add_pixel<1>(patch, live, counts[1], filters);
-    add_pixel<2>(patch, live, counts[2], filters);
-    add_pixel<3>(patch, live, counts[3], filters);
+    channel = add_pixel<0>(patch, channel, counts[0], gradients, filters);
+    channel = add_pixel<1>(patch, channel, counts[1], gradients, filters);
+    channel = add_pixel<2>(patch, channel, counts[2], gradients, filters);
+    channel = add_pixel<3>(patch, channel, counts[3], gradients, filters);
     add_to_image(patch, image, row, Pixels());
+    return channel;
   }
 
   const ConvBlock& block_;
   const Layout& layout_;
   int64_t windows_, blocks_;
-  std::unique_ptr<int32_t[]> filters_;
-  std::unique_ptr<float[]> gradients_;
-  std::unique_ptr<int32_t[]> counts_;
-  std::vector<int64_t> begin_;   // of each block's channels
-  std::vector<int32_t> places_;  // of each channel's filter
+  std::unique_ptr<uint8_t[]> channels_;  // numbers within their block
+  std::unique_ptr<uint8_t[]> counts_;
+  std::vector<int64_t> begin_;  // of each block's channels
+  const float* gradients_ = nullptr;
 };
 
 }  // namespace HWY_NAMESPACE

@@ -8,9 +8,9 @@
 #define CIFAR_KERNELS_PICK_INL_H_
 #endif
 
-#include <array>
 #include <cstdint>
 
+#include "kernels/lane_lists.h"
 #include "kernels/vectors-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -18,21 +18,6 @@ namespace cifar {
 namespace HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_AVX2
-
-// For each mask of eight lanes the numbers of its lanes, a byte each, the first lowest.
-constexpr std::array<uint64_t, 256> list_lanes() {
-  std::array<uint64_t, 256> lists{};
-  for (uint32_t mask = 0; mask < 256; ++mask) {
-    uint32_t place = 0;
-    for (uint64_t lane = 0; lane < 8; ++lane) {
-      if ((mask >> lane & 1) == 0) continue;
-      lists[mask] |= lane << place;
-      place += 8;
-    }
-  }
-  return lists;
-}
-constexpr std::array<uint64_t, 256> kLaneLists = list_lanes();
 
 class Picked {
  public:

@@ -47,6 +47,12 @@ HWY_INLINE void copy_floats(const float* from, float* to, int64_t count) {
   if (i < count) store_floats(load_floats(from + i, count - i), to + i, count - i);
 }
 
+HWY_INLINE void zero_floats(float* to, int64_t count) {
+  const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+  if (count == lanes) return hn::StoreU(hn::Zero(D()), D(), to);
+  std::fill_n(to, count, 0.0f);
+}
+
 // Some padded images in planes: those of all images for one vector of channels lie side by side.
 class Planes {
  public:
@@ -64,12 +70,13 @@ class Planes {
                             HWY_ATTR { copy_floats(image + place, pixel, count); });
   }
 
-  void store(int64_t index, float* image) const {
-    for_each_run(index, [&](int64_t place, const float* pixel, int64_t count)
-                            HWY_ATTR { copy_floats(pixel, image + place, count); });
+  // Writes an image and leaves zeros in its place, but not in its border.
+  void take(int64_t index, float* image) {
+    for_each_run(index, [&](int64_t place, float* pixel, int64_t count) HWY_ATTR {
+      copy_floats(pixel, image + place, count);
+      zero_floats(pixel, count);
+    });
   }
-
-  void clear() { std::fill_n(floats_.get(), layout_.planes * images_ * layout_.plane, 0.0f); }
 
  private:
   // visit(place in the image, place in a plane, floats that are contiguous in both), in the order

@@ -33,6 +33,24 @@ HWY_INLINE void add_to(V (&sum)[kSize], const V (&other)[kSize], std::index_sequ
   ((sum[kPart] = hn::Add(sum[kPart], other[kPart])), ...);
 }
 
+// Adds four patches for whose gradients one load is enough: loads are what bounds this.
+template <class P>
+HWY_INLINE void add_four_patches(V (&sum)[P::kSize], const float* HWY_RESTRICT plane, int64_t row,
+                                 const int32_t* corners, const float* gradients) {
+  constexpr auto kParts = typename P::Indices();
+#if HWY_TARGET == HWY_SCALAR
+  for (int64_t i = 0; i < 4; ++i) {
+    add_patch<P>(sum, plane + corners[i], row, hn::Set(D(), gradients[i]), kParts);
+  }
+#else
+  const V four = hn::LoadDup128(D(), gradients);
+  add_patch<P>(sum, plane + corners[0], row, hn::Broadcast<0>(four), kParts);
+  add_patch<P>(sum, plane + corners[1], row, hn::Broadcast<1>(four), kParts);
+  add_patch<P>(sum, plane + corners[2], row, hn::Broadcast<2>(four), kParts);
+  add_patch<P>(sum, plane + corners[3], row, hn::Broadcast<3>(four), kParts);
+#endif
+}
+
 // filter = (begun ? filter : 0) + sum over live outputs of gradient * patch, in their order. A
 // second set of sums takes every other output where kChains is 2, since so few sums would wait for
 // one another.
@@ -53,6 +71,9 @@ void add_weight_gradient(float* filter, bool begun, int64_t row, const LiveList&
       add_patch<P>(other, plane + live.corners[i + 1], row, live.gradient(i + 1), kParts);
     }
     add_to(sum, other, kParts);
+  }
+  for (; i + 4 <= live.count; i += 4) {
+    add_four_patches<P>(sum, plane, row, live.corners + i, live.gradients + i);
   }
   for (; i < live.count; ++i) {
     add_patch<P>(sum, plane + live.corners[i], row, live.gradient(i), kParts);
