@@ -31,7 +31,7 @@ uint32_t big_endian(const std::string& bytes, size_t at) {
 }
 
 // With the right checksum on every chunk, so that what is behind the check is met.
-std::string sealed(std::string png) {
+std::string with_checksums(std::string png) {
   for (size_t at = 8; at + 12 <= png.size();) {
     const size_t length = big_endian(png, at);
     if (length > png.size() - at - 12) break;
@@ -43,9 +43,9 @@ std::string sealed(std::string png) {
   return png;
 }
 
-class Outcome {
+class Decodings {
  public:
-  ~Outcome() { std::printf("%d pictures, %d errors\n", pictures, errors); }
+  ~Decodings() { std::printf("%d pictures, %d errors\n", pictures, errors); }
 
   void decode(RgbImage (*decoder)(std::string_view), const std::string& bytes) {
     try {
@@ -72,14 +72,14 @@ RgbImage picture() {
 TEST(FuzzPictures, MutatedPngsAreRefusedOrDecoded) {
   const std::string png = encode_png(picture()), donor = encode_png({1, 1, {1, 2, 3}});
   Mutator mutator(9);
-  Outcome outcome;
+  Decodings outcome;
   outcome.decode(decode_png, png);
   ASSERT_EQ(outcome.pictures, 1);
   for (int i = 0; i < 3000; ++i) {
     SCOPED_TRACE(i);
     const bool head = mutator.chance(30);  // the size and kind of the picture
     const std::string mutant = mutator.mutate(png, donor, head ? 16 : 8, head ? 29 : png.size());
-    outcome.decode(decode_png, mutator.chance(80) ? sealed(mutant) : mutant);
+    outcome.decode(decode_png, mutator.chance(80) ? with_checksums(mutant) : mutant);
   }
   EXPECT_GT(outcome.pictures, 10);  // deflate has a checksum of its own
   EXPECT_GT(outcome.errors, 1000);
@@ -90,7 +90,7 @@ TEST(FuzzPictures, MutatedJpegsAreRefusedOrDecoded) {
                                from_base64(reference::progressive_jpeg),
                                from_base64(reference::cmyk_jpeg)};
   Mutator mutator(10);
-  Outcome outcome;
+  Decodings outcome;
   for (const std::string& file : files) outcome.decode(decode_jpeg, file);
   ASSERT_EQ(outcome.pictures, 3);
   for (int i = 0; i < 3000; ++i) {

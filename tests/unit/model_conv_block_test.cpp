@@ -8,6 +8,7 @@
 #include "kernels_reference.h"
 #include "model/conv_block.h"
 #include "model/network.h"
+#include "model_inputs.h"
 #include "trainable.h"
 
 namespace cifar {
@@ -145,9 +146,6 @@ TEST(ConvBlock, ComputesNoGradientThatNobodyAsksFor) {
   const torch::NoGradGuard no_grad;
   EXPECT_FALSE(run_kernels(block, given).requires_grad());
 }
-
-const Shape kImage{3, 32, 32};
-const Pass kTraining{true, nullptr, {}};
 
 std::vector<std::vector<std::string>> networks() {
   return {

@@ -14,7 +14,7 @@ namespace cifar {
 namespace {
 
 const StepValues kNow{.epoch = 3, .seed = 42};
-const Shape kFlat{10, 1, 1, true};  // not a multiple of the four draws of a block
+const Shape kFeatures{10, 1, 1, true};  // not a multiple of the four draws of a block
 
 struct Use {
   uint64_t seed = 42;
@@ -26,7 +26,7 @@ torch::Tensor samples(const std::vector<int32_t>& indices) {
 }
 
 torch::Tensor mask(const std::vector<int32_t>& indices, const Use& use = {},
-                   const Shape& shape = kFlat, const std::string& probability = "0.25") {
+                   const Shape& shape = kFeatures, const std::string& probability = "0.25") {
   const auto layer = make_layer("dropout " + probability, use.layer, shape);
   const auto batch = static_cast<int64_t>(indices.size());
   const auto ones = shape.flat ? torch::ones({batch, shape.channels})
@@ -82,9 +82,9 @@ TEST(Dropout, DropsWithTheProbabilityAndScalesTheRest) {
 
 TEST(Dropout, LetsAllThroughWhenNotTrainingOrWithProbabilityZero) {
   const auto input = torch::rand({2, 10});
-  EXPECT_TRUE(make_layer("dropout 0.5", 0, kFlat)->forward(input, Pass{}).is_same(input));
+  EXPECT_TRUE(make_layer("dropout 0.5", 0, kFeatures)->forward(input, Pass{}).is_same(input));
   const Pass training{true, &kNow, samples({1, 2})};
-  EXPECT_TRUE(make_layer("dropout 0", 0, kFlat)->forward(input, training).is_same(input));
+  EXPECT_TRUE(make_layer("dropout 0", 0, kFeatures)->forward(input, training).is_same(input));
 }
 
 TEST(Dropout, MasksImagesInEitherMemoryOrder) {
@@ -107,7 +107,7 @@ TEST(Dropout, AnEmptyBatchStaysEmpty) {
 }
 
 TEST(Dropout, TheGradientIsTheMask) {
-  const auto layer = make_layer("dropout 0.25", 7, kFlat);
+  const auto layer = make_layer("dropout 0.25", 7, kFeatures);
   const auto input = torch::rand({3, 10}).set_requires_grad(true);
   const auto weights = torch::rand({3, 10});
   (layer->forward(input, {true, &kNow, samples({17, 4, 9})}) * weights).sum().backward();

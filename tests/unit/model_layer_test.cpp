@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/layer.h"
+#include "model_inputs.h"
 #include "refusal.h"
 
 namespace cifar {
@@ -16,7 +17,6 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-const Shape kImage{3, 32, 32};
 const Shape kFlat{2048, 1, 1, true};
 
 int64_t parameters_of(const Layer& layer) {

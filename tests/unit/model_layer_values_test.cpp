@@ -11,13 +11,12 @@
 #include <vector>
 
 #include "model/layer.h"
+#include "model_inputs.h"
 #include "refusal.h"
 #include "trainable.h"
 
 namespace cifar {
 namespace {
-
-const Pass kTraining{true, nullptr, {}};
 
 void expect_near(const torch::Tensor& found, const torch::Tensor& expected, double tolerance) {
   ASSERT_EQ(found.sizes(), expected.sizes());
@@ -71,10 +70,10 @@ torch::Tensor wide(const Layer& layer, const std::string& name) {
   return layer.named_parameters()[name].to(torch::kFloat64);
 }
 
-const Shape kImage{6, 5, 7}, kFlat{11, 1, 1, true};
+const Shape kOddImage{6, 5, 7}, kOddFlat{11, 1, 1, true};
 
 TEST(Gelu, IsTheInputTimesTheNormalDistributionFunction) {
-  for (const Shape& shape : {kImage, kFlat}) {
+  for (const Shape& shape : {kOddImage, kOddFlat}) {
     expect_values("gelu", shape, [](const torch::Tensor& x, const Layer&) {
       return x * 0.5 * (1 + torch::erf(x / std::sqrt(2.0)));
     });
@@ -82,7 +81,7 @@ TEST(Gelu, IsTheInputTimesTheNormalDistributionFunction) {
 }
 
 TEST(Silu, IsTheInputTimesItsSigmoid) {
-  for (const Shape& shape : {kImage, kFlat}) {
+  for (const Shape& shape : {kOddImage, kOddFlat}) {
     expect_values("silu", shape,
                   [](const torch::Tensor& x, const Layer&) { return x / (1 + torch::exp(-x)); });
   }
@@ -91,7 +90,7 @@ TEST(Silu, IsTheInputTimesItsSigmoid) {
 TEST(Scale, Multiplies) {
   const std::vector<std::pair<std::string, double>> factors = {
       {"1/256", 0.00390625}, {"0.5", 0.5}, {"-3", -3}, {"1e-1", 0.1}, {"-1.5/0.5", -3}};
-  for (const Shape& shape : {kImage, kFlat}) {
+  for (const Shape& shape : {kOddImage, kOddFlat}) {
     for (const auto& [text, factor] : factors) {
       expect_values("scale " + text, shape,
                     [&](const torch::Tensor& x, const Layer&) { return x * factor; });
@@ -101,12 +100,13 @@ TEST(Scale, Multiplies) {
 
 TEST(BatchNorm, WithoutScaleTrainsItsBiasAlone) {
   expect_values(
-      "batch-norm no-scale epsilon 1e-3", kImage, [](const torch::Tensor& x, const Layer& layer) {
+      "batch-norm no-scale epsilon 1e-3", kOddImage,
+      [](const torch::Tensor& x, const Layer& layer) {
         const auto mean = x.mean({0, 2, 3}, true);
         const auto variance = (x - mean).square().mean({0, 2, 3}, true);
         return (x - mean) / (variance + 1e-3).sqrt() + wide(layer, "bias").view({1, -1, 1, 1});
       });
-  const auto layer = make_layer("batch-norm momentum 0.4 no-scale epsilon 1e-12", 0, kImage);
+  const auto layer = make_layer("batch-norm momentum 0.4 no-scale epsilon 1e-12", 0, kOddImage);
   const auto weight = layer->named_parameters()["weight"];
   EXPECT_FALSE(weight.requires_grad());
   EXPECT_TRUE(torch::equal(weight, torch::ones({6})));
@@ -115,21 +115,21 @@ TEST(BatchNorm, WithoutScaleTrainsItsBiasAlone) {
 
 TEST(Whiten, IsAConvolutionOfWhichTheBiasTrains) {
   for (const int64_t kernel : {1, 2, 3}) {
-    expect_values("whiten " + std::to_string(kernel), kImage,
+    expect_values("whiten " + std::to_string(kernel), kOddImage,
                   [](const torch::Tensor& x, const Layer& layer) {
                     return torch::conv2d(x, wide(layer, "weight"), wide(layer, "bias"));
                   });
   }
-  const auto layer = make_layer("whiten 2 epsilon 0.25 images 30", 0, kImage);
+  const auto layer = make_layer("whiten 2 epsilon 0.25 images 30", 0, kOddImage);
   EXPECT_EQ(trainable(*layer).size(), 1u);
   EXPECT_TRUE(layer->named_parameters()["bias"].requires_grad());
   ASSERT_TRUE(layer->whitening().has_value());
   EXPECT_TRUE(layer->whitening()->weight.is_same(layer->named_parameters()["weight"]));
   EXPECT_EQ(layer->whitening()->images, 30);
   EXPECT_EQ(layer->whitening()->epsilon, 0.25);
-  EXPECT_EQ(make_layer("whiten 2", 0, kImage)->whitening()->images, 5000);
-  EXPECT_EQ(make_layer("whiten 2", 0, kImage)->whitening()->epsilon, 5e-4);
-  EXPECT_FALSE(make_layer("conv 48", 0, kImage)->whitening().has_value());
+  EXPECT_EQ(make_layer("whiten 2", 0, kOddImage)->whitening()->images, 5000);
+  EXPECT_EQ(make_layer("whiten 2", 0, kOddImage)->whitening()->epsilon, 5e-4);
+  EXPECT_FALSE(make_layer("conv 48", 0, kOddImage)->whitening().has_value());
 }
 
 TEST(Whiten, RefusesAWrongLine) {
@@ -151,7 +151,7 @@ TEST(Whiten, RefusesAWrongLine) {
             "that fits");
   EXPECT_EQ(message("whiten 2 no-bias", kThree),
             "layer 0 (\"whiten 2 no-bias\"): \"no-bias\"; expected the end of the layer");
-  EXPECT_EQ(message("whiten 2", kFlat),
+  EXPECT_EQ(message("whiten 2", kOddFlat),
             "layer 0 (\"whiten 2\"): a flat input of 11; expected an image");
 }
 
@@ -166,7 +166,7 @@ torch::nn::Conv2d seeded_conv(int64_t in, int64_t out, int64_t kernel, bool bias
 }
 
 TEST(Whiten, BeginsAsAConvolution) {
-  const auto found = seeded("whiten 2", kImage)->parameters();
+  const auto found = seeded("whiten 2", kOddImage)->parameters();
   const auto expected = seeded_conv(6, 48, 2, true)->parameters();
   ASSERT_EQ(found.size(), 2u);
   for (size_t i = 0; i < 2; ++i) EXPECT_TRUE(torch::equal(found[i], expected[i])) << i;
@@ -178,7 +178,7 @@ TEST(Conv, DiracBeginsWithTheIdentity) {
     for (const int64_t out : {4, 6, 10}) {
       SCOPED_TRACE(testing::Message() << kernel << " " << out);
       const auto size = std::to_string(out), side = std::to_string(kernel);
-      const auto layer = seeded("conv " + size + " dirac no-bias kernel " + side, kImage);
+      const auto layer = seeded("conv " + size + " dirac no-bias kernel " + side, kOddImage);
       const auto weight = layer->named_parameters()["weight"].detach();
       const auto plain = seeded_conv(6, out, kernel, false)->weight.detach();
       const int64_t filters = std::min<int64_t>(out, 6), centre = kernel / 2;
@@ -194,18 +194,18 @@ TEST(Conv, DiracBeginsWithTheIdentity) {
 }
 
 TEST(Conv, DiracPassesItsInputOn) {
-  const auto layer = seeded("conv 9 no-bias dirac", kImage);
+  const auto layer = seeded("conv 9 no-bias dirac", kOddImage);
   const auto input = torch::randn({2, 6, 5, 7});
   EXPECT_TRUE(torch::equal(layer->forward(input, kTraining).narrow(1, 0, 6), input));
 }
 
 TEST(Conv, DiracLeavesTheBiasToNnConv2d) {
-  const auto found = seeded("conv 9 dirac", kImage)->named_parameters()["bias"];
+  const auto found = seeded("conv 9 dirac", kOddImage)->named_parameters()["bias"];
   EXPECT_TRUE(torch::equal(found, seeded_conv(6, 9, 3, true)->bias));
 }
 
 TEST(Linear, UnitStdDividesTheWeightByItsDeviation) {
-  const auto found = seeded("linear 10 no-bias unit-std", kFlat)->named_parameters();
+  const auto found = seeded("linear 10 no-bias unit-std", kOddFlat)->named_parameters();
   torch::manual_seed(9);
   const torch::nn::Linear plain(torch::nn::LinearOptions(11, 10).bias(false));
   const auto weight = plain->weight.detach().to(torch::kFloat64);
@@ -218,7 +218,7 @@ TEST(Linear, UnitStdDividesTheWeightByItsDeviation) {
 }
 
 TEST(Linear, UnitStdLeavesTheBiasToNnLinear) {
-  const auto found = seeded("linear 10 unit-std", kFlat)->named_parameters()["bias"];
+  const auto found = seeded("linear 10 unit-std", kOddFlat)->named_parameters()["bias"];
   torch::manual_seed(9);
   EXPECT_TRUE(torch::equal(found, torch::nn::Linear(11, 10)->bias));
 }

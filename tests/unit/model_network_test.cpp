@@ -9,6 +9,7 @@
 
 #include "config/load.h"
 #include "model/network.h"
+#include "model_inputs.h"
 #include "refusal.h"
 
 namespace cifar {
@@ -16,7 +17,6 @@ namespace {
 
 using testing::HasSubstr;
 
-const Shape kImage{3, 32, 32};
 const std::vector<std::string> kArticle = article_config().model.layers;
 
 // The layers by themselves, run one after another as the list has them.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/network.h"
+#include "model_inputs.h"
 #include "refusal.h"
 #include "trainable.h"
 
@@ -14,9 +15,6 @@ namespace cifar {
 namespace {
 
 using Lines = std::vector<std::string>;
-
-const Shape kImage{3, 32, 32};
-const Pass kTraining{true, nullptr, {}};
 
 std::unique_ptr<Network> network_of(const Lines& lines, Kernels kernels = Kernels::kLibTorch) {
   return std::make_unique<Network>(lines, kImage, 10, 42, kernels);

@@ -12,7 +12,7 @@ namespace cifar {
 namespace {
 
 constexpr double kBase = 0.4;
-constexpr int64_t kSteps = 12;
+constexpr int64_t kRunSteps = 12;
 constexpr int64_t kStepsPerEpoch = 2;
 
 ScheduleConfig schedule(const std::string& name) {
@@ -21,12 +21,12 @@ ScheduleConfig schedule(const std::string& name) {
   return config;
 }
 
-double rate(const ScheduleConfig& config, int64_t step, int64_t total_steps = kSteps) {
+double rate(const ScheduleConfig& config, int64_t step, int64_t total_steps = kRunSteps) {
   return learning_rate_at(config, kBase, step, total_steps, kStepsPerEpoch);
 }
 
 void expect_rates(const ScheduleConfig& config, const std::vector<double>& expected) {
-  for (int64_t step = 0; step < kSteps; ++step) {
+  for (int64_t step = 0; step < kRunSteps; ++step) {
     const double value = expected[static_cast<size_t>(step)];
     EXPECT_NEAR(rate(config, step), value, 1e-12 * kBase) << config.name << " at step " << step;
   }
@@ -44,7 +44,7 @@ void expect_refused(Call call, const std::string& subject) {
 }
 
 TEST(Schedule, ConstantStays) {
-  expect_rates(schedule("constant"), std::vector(kSteps, kBase));
+  expect_rates(schedule("constant"), std::vector(kRunSteps, kBase));
 }
 
 TEST(Schedule, StepIsTorchStepLR) {
@@ -83,13 +83,13 @@ TEST(Schedule, OneCycleWithNoRoomToRiseStartsAtThePeak) {
 
 TEST(Schedule, LinearFallsToTheFinalFactor) {
   std::vector<double> expected;
-  for (int64_t step = 0; step < kSteps; ++step) {
-    expected.push_back(kBase * (1 - static_cast<double>(step) / kSteps));
+  for (int64_t step = 0; step < kRunSteps; ++step) {
+    expected.push_back(kBase * (1 - static_cast<double>(step) / kRunSteps));
   }
   ScheduleConfig config = schedule("linear");
   expect_rates(config, expected);
   config.final_factor = 0.2;
-  EXPECT_DOUBLE_EQ(rate(config, kSteps / 2, kSteps), kBase * 0.6);
+  EXPECT_DOUBLE_EQ(rate(config, kRunSteps / 2, kRunSteps), kBase * 0.6);
   config.warmup_epochs = 2;  // 4 steps
   EXPECT_DOUBLE_EQ(rate(config, 1, 14), kBase / 2);
   EXPECT_DOUBLE_EQ(rate(config, 4, 14), kBase);
@@ -136,18 +136,18 @@ TEST(Schedule, CosineRunsOverTheStepsAfterWarmup) {
   ScheduleConfig config = schedule("cosine");
   config.final_factor = 0.05;
   config.warmup_epochs = 2;  // 4 steps
-  for (int64_t step = 0; step < kSteps; ++step) {
+  for (int64_t step = 0; step < kRunSteps; ++step) {
     const double expected = reference::cosine_12[static_cast<size_t>(step)];
-    EXPECT_NEAR(rate(config, step + 4, kSteps + 4), expected, 1e-12 * kBase);
+    EXPECT_NEAR(rate(config, step + 4, kRunSteps + 4), expected, 1e-12 * kBase);
   }
-  EXPECT_DOUBLE_EQ(rate(config, 0, kSteps + 4), kBase / 4);
-  EXPECT_DOUBLE_EQ(rate(config, 3, kSteps + 4), kBase);
+  EXPECT_DOUBLE_EQ(rate(config, 0, kRunSteps + 4), kBase / 4);
+  EXPECT_DOUBLE_EQ(rate(config, 3, kRunSteps + 4), kBase);
 }
 
 TEST(Schedule, WarmupLongerThanTheRunStaysOnTheRamp) {
   ScheduleConfig config = schedule("cosine");
   config.warmup_epochs = 10;  // 20 steps
-  EXPECT_DOUBLE_EQ(rate(config, kSteps - 1), kBase * kSteps / 20);
+  EXPECT_DOUBLE_EQ(rate(config, kRunSteps - 1), kBase * kRunSteps / 20);
 }
 
 TEST(Schedule, RefusesWarmupBeforeOneCycleAndUnknownNames) {

@@ -14,8 +14,8 @@ namespace {
 constexpr int64_t kShards = 6;
 constexpr double kStatistic = 1.0 / 3;  // no bf16 or fp16
 
-struct Weights : torch::nn::Module {
-  Weights() {
+struct ThreeWeights : torch::nn::Module {
+  ThreeWeights() {
     for (const int64_t size : {700, 20, 3000}) {
       tensors.push_back(register_parameter(std::to_string(tensors.size()), torch::zeros({size})));
     }
@@ -24,7 +24,7 @@ struct Weights : torch::nn::Module {
   std::vector<torch::Tensor> tensors;
 };
 
-torch::Tensor contribution(int64_t shard, int64_t size) {
+torch::Tensor values_of_shard(int64_t shard, int64_t size) {
   return torch::sin(torch::arange(size, torch::kFloat64) * 12.9898 +
                     static_cast<double>(shard) * 78.233)
       .to(torch::kFloat32);
@@ -47,7 +47,7 @@ struct Reduced {
 Reduced reduced(const std::string& reduction, const std::string& precision, int ranks) {
   std::vector<Reduced> found(ranks);
   run_ranks(ranks, [&](Communicator& comm) {
-    Weights weights;
+    ThreeWeights weights;
     const FlatState state(weights, torch::kCPU);
     const auto reducer = make_reducer(config_of(reduction, precision), comm, state);
     for (int step = 0; step < 2; ++step) {
@@ -57,7 +57,7 @@ Reduced reduced(const std::string& reduction, const std::string& precision, int 
         reducer->before_backward(shard + 1 == mine.end());
         auto loss = torch::zeros({});
         for (const auto& tensor : weights.tensors) {
-          loss = loss + (tensor * contribution(shard, tensor.numel())).sum();
+          loss = loss + (tensor * values_of_shard(shard, tensor.numel())).sum();
         }
         state.rest().add_(kStatistic);
         loss.backward();
@@ -119,7 +119,7 @@ class Counter : public ThreadCommunicator {
 TEST(ReductionPrecision, SendsEachGradientOnceInTwoBytes) {
   ThreadTeam team(1);
   Counter comm(team, 0);
-  Weights weights;
+  ThreeWeights weights;
   const FlatState state(weights, torch::kCPU);
   const auto reducer = make_reducer(config_of("overlapped", "bf16"), comm, state);
   reducer->begin();
