@@ -14,8 +14,8 @@ RECIPE = """
 [data]
 validation_size = 0
 [model]
-layers = ["whiten 2 images 200", "gelu", "conv 4 no-bias stride 4", "batch-norm", "dropout 0.2", "pool average 4",
-  "flatten", "linear 10"]
+layers = ["whiten 2 images 200", "pool average 2", "gelu", "conv 4 no-bias stride 4", "batch-norm", "dropout 0.2",
+  "pool average 4", "flatten", "linear 10"]
 [augmentation]
 flip = "alternating"
 crop_padding = 2
@@ -79,7 +79,7 @@ def test_each_training_is_trains_own(recipe, tests_of_train, tmp_path, ranks):
     assert (claim["seconds_median"], claim["seconds_p95"]) == (seconds[0], seconds[1])
     assert claim["images"] == 100_000
     # Of the convolutions and the linear layer; three passes, two operations each.
-    multiply_adds = 31 * 31 * 24 * 12 + 8 * 8 * 4 * 24 * 9 + 10 * 16
+    multiply_adds = 31 * 31 * 24 * 12 + 4 * 4 * 4 * 24 * 9 + 10 * 4
     assert claim["flops"] == 6 * multiply_adds * 100_000
     assert (claim["commit"], claim["ranks"], claim["data"]) == ("abc", ranks, "synthetic")
     assert "[[optimizer]]" in claim["config"]
