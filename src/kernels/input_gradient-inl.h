@@ -63,8 +63,8 @@ class WindowGradient {
         counts_(new uint8_t[static_cast<size_t>(blocks_ * windows_ * 4)]),
         begin_(static_cast<size_t>(blocks_)) {}
 
-  // Sorts each window's live channels, 64 channels at a time, by the pixel that won. Looks the
-  // gradients up in run().
+  // Sorts each window's live channels, 64 channels at a time, by the pixel that won. run()
+  // looks the gradients up, which must stay until then.
   void load(const uint8_t* winners, const float* gradients) {
     gradients_ = gradients;
     int64_t next = 0;

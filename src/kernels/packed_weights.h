@@ -9,8 +9,8 @@ namespace cifar {
 
 constexpr int64_t kWinogradProducts = 24;  // an input channel for 2x4 outputs, see winograd-inl.h
 
-// Of a product's weights, one an input channel and one that is never read: it keeps the products
-// from lying in the same few sets of the cache.
+// Rows of block_channels() weights in a product: one an input channel and one that is never read,
+// which keeps the products from lying in the same few sets of the cache.
 inline int64_t winograd_rows(const ConvBlock& block) {
   return block.in_channels + 1;
 }

@@ -14,7 +14,7 @@ namespace cifar {
 using Floats = hwy::AlignedFreeUniquePtr<float[]>;
 
 constexpr int64_t kSlack = 64;
-constexpr int64_t kCacheLine = 16;  // in floats
+constexpr int64_t kCacheLine = 16;  // in floats; also the widest vector
 
 inline int64_t round_up(int64_t value, int64_t unit) {
   return (value + unit - 1) / unit * unit;

@@ -8,6 +8,7 @@
 #define CIFAR_KERNELS_PICK_INL_H_
 #endif
 
+#include <bit>
 #include <cstdint>
 
 #include "kernels/lane_lists.h"
@@ -25,7 +26,7 @@ class Picked {
       : mask_(static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(mask.raw)))),
         lanes_(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<int64_t>(kLaneLists[mask_])))) {}
 
-  HWY_INLINE int64_t count() const { return __builtin_popcount(mask_); }
+  HWY_INLINE int64_t count() const { return std::popcount(mask_); }
   HWY_INLINE VInt of(VInt from) const {
     return VInt{_mm256_permutevar8x32_epi32(from.raw, lanes_)};
   }

@@ -70,7 +70,8 @@ class Planes {
                             HWY_ATTR { copy_floats(image + place, pixel, count); });
   }
 
-  // Writes an image and leaves zeros in its place, but not in its border.
+  // Writes an image and leaves zeros in its place. Its border, which nobody reads, keeps what was
+  // added there.
   void take(int64_t index, float* image) {
     for_each_run(index, [&](int64_t place, float* pixel, int64_t count) HWY_ATTR {
       copy_floats(pixel, image + place, count);

@@ -9,12 +9,10 @@
 
 #include <hwy/highway.h>
 
-#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/conv_block.h"
 #include "kernels/lane_lists.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -23,13 +21,15 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr int64_t kMaxSorted = 64;
+static_assert(std::endian::native == std::endian::little);  // for the order of a list's bytes
 
 // For each pixel a bit for each of `count` channels, set where the pixel won.
 struct WinnerBits {
-  uint8_t of[4][kMaxSorted / 8];
+  // A row more than there are pixels, since Highway may write 8 bytes for the bits of a vector.
+  uint8_t of[5][kMaxSorted / 8];
 
   HWY_INLINE WinnerBits(const uint8_t* winners, int64_t count) {
-    // Few, since a vector of bytes has more lanes than many layers have channels.
+    // At most 16 lanes, since many layers have fewer channels than a vector has bytes.
     const HWY_CAPPED(uint8_t, 16) d;
     const auto lanes = static_cast<int64_t>(hn::Lanes(d));
     std::memset(of, 0, sizeof of);
@@ -54,7 +54,8 @@ struct WinnerBits {
 
 // Writes the numbers of those of `count` <= kMaxSorted channels that pixel 0 won, then of those
 // that pixel 1 won, and so on, and up to 8 bytes more; how many each won goes to `counts`. Returns
-// how many there are. No branch on who won: it would go wrong half of the time.
+// how many there are. For whole vectors there is no branch on who won, which would go wrong half of
+// the time.
 HWY_INLINE int64_t sort_by_winner(const uint8_t* winners, int64_t count, uint8_t* to,
                                   uint8_t* counts) {
   const WinnerBits bits(winners, count);

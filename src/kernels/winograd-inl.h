@@ -84,7 +84,7 @@ class Winograd {
   static constexpr int64_t kGroup = 16;  // patches that are multiplied by the weights at a time
   static_assert(kGroup % kTile == 0);
 
-  // That of 2x4 outputs of an image: rows 2 y and on, columns 4 x and on.
+  // What 2x4 outputs of an image come from: rows 2 y and on, columns 4 x and on.
   struct Patch {
     int64_t image, y, x;
   };
@@ -119,7 +119,7 @@ class Winograd {
     return next;
   }
 
-  // to[product][kGroup][depth_], of which this is one in the group.
+  // `to`: the patch's place in [product][kGroup][depth_].
   HWY_INLINE void transform(const Patch& patch, float* to) const {
     // Copies, since the compiler cannot know that vector stores leave the originals alone.
     const int64_t pixel = block_.in_channels, row = image_.row(), stride = patch_stride();

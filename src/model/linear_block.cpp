@@ -14,7 +14,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kGrain = 32;  // images that are worth a thread
+constexpr int64_t kImagesAThread = 32;  // images that are worth a thread
 
 const float* data_or_null(const torch::Tensor& tensor) {
   return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr;
@@ -31,7 +31,7 @@ torch::Tensor run_forward(const LinearBlock& block, const torch::Tensor& input,
   const float *in = input.const_data_ptr<float>(), *weights = packed.const_data_ptr<float>();
   const float* biases = data_or_null(bias);
   float* out = output.mutable_data_ptr<float>();
-  at::parallel_for(0, input.size(0), kGrain, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, input.size(0), kImagesAThread, [&](int64_t begin, int64_t end) {
     linear_forward(block, end - begin, in + begin * block.features(), weights, biases,
                    out + begin * block.out);
   });
@@ -43,7 +43,7 @@ torch::Tensor run_input_gradient(const LinearBlock& block, const torch::Tensor& 
   const auto result = torch::empty_like(input);
   const float *weights = packed.const_data_ptr<float>(), *out = gradient.const_data_ptr<float>();
   float* in = result.mutable_data_ptr<float>();
-  at::parallel_for(0, input.size(0), kGrain, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, input.size(0), kImagesAThread, [&](int64_t begin, int64_t end) {
     linear_input_gradient(block, end - begin, weights, out + begin * block.out,
                           in + begin * block.features());
   });

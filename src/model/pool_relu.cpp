@@ -11,8 +11,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int32_t kNone = -1;    // no input of the window gets a gradient: ReLU cut it off
-constexpr int64_t kGrain = 256;  // output pixels that are worth a thread
+constexpr int32_t kNone = -1;            // no input of the window gets a gradient: ReLU cut it off
+constexpr int64_t kPixelsAThread = 256;  // output pixels that are worth a thread
 constexpr auto kOrder = at::MemoryFormat::ChannelsLast;
 
 struct Windows {
@@ -87,9 +87,9 @@ class PoolRelu : public torch::autograd::Function<PoolRelu> {
     const float* in = input.const_data_ptr<float>();
     float* out = output.mutable_data_ptr<float>();
     int32_t* won = winner.mutable_data_ptr<int32_t>();
-    at::parallel_for(0, output.numel() / windows.channels, kGrain, [&](int64_t begin, int64_t end) {
-      forward_pixels(windows, begin, end, in, out, won);
-    });
+    at::parallel_for(
+        0, output.numel() / windows.channels, kPixelsAThread,
+        [&](int64_t begin, int64_t end) { forward_pixels(windows, begin, end, in, out, won); });
     context->save_for_backward({winner});
     context->saved_data["kernel"] = kernel;
     return output;
@@ -106,9 +106,9 @@ class PoolRelu : public torch::autograd::Function<PoolRelu> {
     const float* in = gradient.const_data_ptr<float>();
     const int32_t* won = winner.const_data_ptr<int32_t>();
     float* out = result.mutable_data_ptr<float>();
-    at::parallel_for(0, winner.numel() / windows.channels, kGrain, [&](int64_t begin, int64_t end) {
-      backward_pixels(windows, begin, end, in, won, out);
-    });
+    at::parallel_for(
+        0, winner.numel() / windows.channels, kPixelsAThread,
+        [&](int64_t begin, int64_t end) { backward_pixels(windows, begin, end, in, won, out); });
     return {result, torch::Tensor()};
   }
 };

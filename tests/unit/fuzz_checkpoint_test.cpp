@@ -61,9 +61,9 @@ int64_t peak_memory_kib() {
 }
 
 // What became of the mutants of one test.
-class Outcome {
+class Loads {
  public:
-  ~Outcome() {
+  ~Loads() {
     std::printf("%d loads, %d of which fit the recipe, %d errors\n", loads_, restores_, errors_);
   }
 
@@ -96,7 +96,7 @@ TEST(FuzzCheckpoint, MutatedFilesAreRefusedOrLoaded) {
   const std::string archive = archive_of("adam"), donor = archive_of("sgd");
   const size_t directory = archive.find("PK\x01\x02");
   Mutator mutator(4);
-  Outcome outcome;
+  Loads outcome;
   outcome.load(sealed(archive));
   ASSERT_EQ(outcome.restores(), 1);
   const int64_t before = peak_memory_kib();
@@ -137,7 +137,7 @@ TEST(FuzzCheckpoint, MutatedPicklesAndRecordsAreRefusedOrLoaded) {
   const ZipRecords records = read_zip_records(archive);
   const std::string pickle(records.at("data.pkl")), donor(read_zip_records(other).at("data.pkl"));
   Mutator mutator(5);
-  Outcome outcome;
+  Loads outcome;
   outcome.load(sealed(archive_of(records)));
   ASSERT_EQ(outcome.restores(), 1);
   const int64_t before = peak_memory_kib();

@@ -72,17 +72,17 @@ RgbImage picture() {
 TEST(FuzzPictures, MutatedPngsAreRefusedOrDecoded) {
   const std::string png = encode_png(picture()), donor = encode_png({1, 1, {1, 2, 3}});
   Mutator mutator(9);
-  Decodings outcome;
-  outcome.decode(decode_png, png);
-  ASSERT_EQ(outcome.pictures, 1);
+  Decodings decodings;
+  decodings.decode(decode_png, png);
+  ASSERT_EQ(decodings.pictures, 1);
   for (int i = 0; i < 3000; ++i) {
     SCOPED_TRACE(i);
     const bool head = mutator.chance(30);  // the size and kind of the picture
     const std::string mutant = mutator.mutate(png, donor, head ? 16 : 8, head ? 29 : png.size());
-    outcome.decode(decode_png, mutator.chance(80) ? with_checksums(mutant) : mutant);
+    decodings.decode(decode_png, mutator.chance(80) ? with_checksums(mutant) : mutant);
   }
-  EXPECT_GT(outcome.pictures, 10);  // deflate has a checksum of its own
-  EXPECT_GT(outcome.errors, 1000);
+  EXPECT_GT(decodings.pictures, 10);  // deflate has a checksum of its own
+  EXPECT_GT(decodings.errors, 1000);
 }
 
 TEST(FuzzPictures, MutatedJpegsAreRefusedOrDecoded) {
@@ -90,16 +90,16 @@ TEST(FuzzPictures, MutatedJpegsAreRefusedOrDecoded) {
                                from_base64(reference::progressive_jpeg),
                                from_base64(reference::cmyk_jpeg)};
   Mutator mutator(10);
-  Decodings outcome;
-  for (const std::string& file : files) outcome.decode(decode_jpeg, file);
-  ASSERT_EQ(outcome.pictures, 3);
+  Decodings decodings;
+  for (const std::string& file : files) decodings.decode(decode_jpeg, file);
+  ASSERT_EQ(decodings.pictures, 3);
   for (int i = 0; i < 3000; ++i) {
     SCOPED_TRACE(i);
     const std::string& file = files[mutator.below(3)];
-    outcome.decode(decode_jpeg, mutator.mutate(file, files[mutator.below(3)], 2, file.size()));
+    decodings.decode(decode_jpeg, mutator.mutate(file, files[mutator.below(3)], 2, file.size()));
   }
-  EXPECT_GT(outcome.pictures, 100);
-  EXPECT_GT(outcome.errors, 100);
+  EXPECT_GT(decodings.pictures, 100);
+  EXPECT_GT(decodings.errors, 100);
 }
 
 }  // namespace

@@ -96,6 +96,12 @@ void expect_block(const Case& given, bool with_bias = true) {
   EXPECT_LE(differ, 1 + static_cast<int64_t>(found.winners.size()) / 1000);
 }
 
+TEST(KernelBlock, IsTestedOnMachinesWithoutVectorsToo) {
+  std::vector<bool> vectors;
+  on_each_instruction_set([&] { vectors.push_back(has_vectors()); });
+  EXPECT_FALSE(vectors.back());
+}
+
 TEST(KernelBlock, EqualsPlainLoopsOnRandomShapes) {
   on_each_instruction_set([] {
     RandomBlocks random;
@@ -147,7 +153,7 @@ TEST(KernelBlock, SpreadsAnInfiniteInputAlikeOnEveryInstructionSet) {
     Case given(random, {in, 8, 8, 32, 3, 1, 1, 2, 2, true});
     given.input[100] = std::numeric_limits<float>::infinity();
     std::vector<Outcome> runs;
-    on_each_instruction_set([&] { runs.push_back(given.run()); });
+    on_each_vector_set([&] { runs.push_back(given.run()); });
     const auto finite = [](float value) { return std::isfinite(value); };
     const auto count = std::ranges::count_if(runs[0].weight_gradient, finite);
     EXPECT_LT(count, static_cast<int64_t>(runs[0].weight_gradient.size()));
@@ -172,7 +178,7 @@ TEST(KernelBlock, GivesTheSameBitsOnEveryInstructionSet) {
   for (int i = 0; i < 100; ++i) {
     const Case given(random, random.next());
     std::vector<Outcome> runs;
-    on_each_instruction_set([&] { runs.push_back(given.run()); });
+    on_each_vector_set([&] { runs.push_back(given.run()); });
     for (const Outcome& run : runs) {
       EXPECT_TRUE(same_bits(run.output, runs[0].output)) << describe(given.block);
       EXPECT_TRUE(same_bits(run.winners, runs[0].winners)) << describe(given.block);
@@ -237,8 +243,8 @@ TEST(KernelBlock, SpreadsNaNOverWinogradsPatchAndNoFurther) {
     Case given(random, {16, 8, 8, 16, 3, 1, 1, 2, 2, true});
     given.input[0] = kNaN;  // image 0, pixel (0, 0): only window (0, 0) sees it
     const Outcome run = given.run();
-    const size_t patch = 2 * 16;  // windows (0, 0) and (0, 1), which come from the same 4x6 pixels
-    for (size_t i = 0; i < run.output.size(); ++i) EXPECT_EQ(std::isnan(run.output[i]), i < patch);
+    const size_t spoilt = 2 * 16;  // windows (0, 0) and (0, 1), which come from the same 4x6 pixels
+    for (size_t i = 0; i < run.output.size(); ++i) EXPECT_EQ(std::isnan(run.output[i]), i < spoilt);
   });
 }
 

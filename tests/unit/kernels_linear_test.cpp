@@ -103,7 +103,7 @@ TEST(LinearKernel, GivesTheSameBitsOnEveryInstructionSet) {
   for (const auto& shape : kShapes) {
     const LinearCase given(random, {shape[0], shape[1], shape[2]}, shape[3]);
     std::vector<Results> runs;
-    on_each_instruction_set([&] { runs.push_back(given.run(true)); });
+    on_each_vector_set([&] { runs.push_back(given.run(true)); });
     for (const Results& run : runs) {
       EXPECT_TRUE(same_bits(run.output, runs[0].output)) << testing::PrintToString(shape);
       EXPECT_TRUE(same_bits(run.input_gradient, runs[0].input_gradient));

@@ -11,8 +11,8 @@
 namespace cifar {
 namespace {
 
-const std::vector<std::string> kLayers = {"conv 4 stride 2", "batch-norm", "dropout 0.5", "relu",
-                                          "pool max 4",      "flatten",    "linear 10"};
+const std::vector<std::string> kMixedLayers = {
+    "conv 4 stride 2", "batch-norm", "dropout 0.5", "relu", "pool max 4", "flatten", "linear 10"};
 
 class EvaluateTest : public testing::Test {
  protected:
@@ -40,7 +40,7 @@ class EvaluateTest : public testing::Test {
   }
 
   ImageSet set_ = random_images(777);
-  Config config_ = small_config(kLayers);
+  Config config_ = small_config(kMixedLayers);
   Precision precision_{"fp32", torch::kCPU};
 };
 

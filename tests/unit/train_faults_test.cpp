@@ -22,7 +22,7 @@ std::vector<Fault> parse(const std::string& spec, uint64_t seed = 1) {
   return parse_faults(spec, seed, /*steps=*/200, /*ranks=*/3);
 }
 
-std::string refused(const std::string& spec) {
+std::string refused_fault(const std::string& spec) {
   return refusal(ExitCode::kUsage, [&] { parse(spec); });
 }
 
@@ -65,18 +65,20 @@ TEST(ParseFaults, DrawsWhatIsRandom) {
 
 TEST(ParseFaults, RefusesWhatIsNoFault) {
   for (const std::string spec : {"kill", "kill@3", "kill:1@3", ",", "kill@3:1,", "@:"}) {
-    EXPECT_THAT(refused(spec), HasSubstr("--fault: ")) << spec;
+    EXPECT_THAT(refused_fault(spec), HasSubstr("--fault: ")) << spec;
   }
-  EXPECT_THAT(refused("crash@1:0"), HasSubstr("crash@1:0; expected kill, stop, delay=SECONDS, "));
-  EXPECT_THAT(refused("delay@1:0"), HasSubstr("expected kill, stop, delay=SECONDS, "));
+  EXPECT_THAT(refused_fault("crash@1:0"),
+              HasSubstr("crash@1:0; expected kill, stop, delay=SECONDS, "));
+  EXPECT_THAT(refused_fault("delay@1:0"), HasSubstr("expected kill, stop, delay=SECONDS, "));
   for (const std::string seconds : {"", "-1", "nan", "inf", "2s", "1e9"}) {
-    EXPECT_THAT(refused("delay=" + seconds + "@1:0"), HasSubstr("delay=SECONDS, a number from 0"));
+    EXPECT_THAT(refused_fault("delay=" + seconds + "@1:0"),
+                HasSubstr("delay=SECONDS, a number from 0"));
   }
   for (const std::string step : {"", "0", "-1", "201", "2.5", "99999999999999999999"}) {
-    EXPECT_THAT(refused("nan@" + step + ":0"), HasSubstr("a step from 1 to 200, or random"));
+    EXPECT_THAT(refused_fault("nan@" + step + ":0"), HasSubstr("a step from 1 to 200, or random"));
   }
   for (const std::string rank : {"", "3", "-1", "all"}) {
-    EXPECT_THAT(refused("kill@1:" + rank), HasSubstr("a rank from 0 to 2, or random"));
+    EXPECT_THAT(refused_fault("kill@1:" + rank), HasSubstr("a rank from 0 to 2, or random"));
   }
 }
 

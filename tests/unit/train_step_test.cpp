@@ -18,7 +18,7 @@ namespace {
 constexpr double kTolerance = 1e-5;
 
 // Dropout included: its mask does not depend on how the batch falls to ranks.
-const std::vector<std::string> kLayers = {
+const std::vector<std::string> kStepLayers = {
     "conv 6",    "relu",           "pool max 2", "conv 8 stride 2",
     "relu",      "pool average 2", "flatten",    "dropout 0.25",
     "linear 12", "relu",           "linear 10"};
@@ -37,7 +37,7 @@ TEST(TrainStep, GradientAndMetricsAreTheWholeBatchs) {
   const ImageSet set = random_images(16);
   const auto order = backwards(16);
   for (const int64_t samples : {1, 2, 7, 16}) {
-    Config config = small_config(kLayers);
+    Config config = small_config(kStepLayers);
     const ExpectedStep expected = expected_step(config, set, order, samples);
     for (const std::string reduction : {"ordered", "overlapped"}) {
       config.train.reduction = reduction;
@@ -61,7 +61,7 @@ TEST(TrainStep, GradientAndMetricsAreTheWholeBatchs) {
 TEST(TrainStep, GradientOfASmoothedSumAndMetricsOfItsMean) {
   const ImageSet set = random_images(16);
   const auto order = backwards(16);
-  Config config = small_config(kLayers);
+  Config config = small_config(kStepLayers);
   config.train.label_smoothing = 0.2;
   for (const std::string reduction : {"mean", "sum"}) {
     config.train.loss_reduction = reduction;
@@ -194,7 +194,7 @@ TEST(TrainStep, OrderedReductionGivesTheSameBitsOfTheRecordLayers) {
 }
 
 TEST(TrainStep, OrderedReductionRefusesMoreRanksThanShards) {
-  Config config = small_config(kLayers);
+  Config config = small_config(kStepLayers);
   config.train.shards = 2;
   EXPECT_THAT(refusal(ExitCode::kUsage, [&] { hash_after_three_steps(config, 3); }),
               testing::HasSubstr("3 ranks for 2 shards"));
@@ -202,7 +202,7 @@ TEST(TrainStep, OrderedReductionRefusesMoreRanksThanShards) {
 
 TEST(TrainStep, UpdatesWithTheLearningRateOfThePlan) {
   const ImageSet set = random_images(16);
-  Config config = small_config(kLayers);
+  Config config = small_config(kStepLayers);
   config.optimizer.name = "sgd";
   const auto state = states(config, 1);
   const auto before = state[0]->flat.parameters().clone();
@@ -215,7 +215,7 @@ TEST(TrainStep, UpdatesWithTheLearningRateOfThePlan) {
 
 TEST(TrainStep, CountsTheRanksThatWereAskedToStop) {
   const ImageSet set = random_images(16);
-  const Config config = small_config(kLayers);
+  const Config config = small_config(kStepLayers);
   const auto state = states(config, 3);
   run_ranks(3, [&](Communicator& comm) {
     Stepper stepper(config, set, backwards(16), *state[comm.rank()], comm);
