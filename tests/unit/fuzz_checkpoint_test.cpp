@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/hash.h"
 #include "fuzz.h"
+#include "sealed.h"
 #include "small_run.h"
 #include "train/checkpoint.h"
 #include "train/zip_records.h"
@@ -31,10 +31,6 @@ std::string archive_of(const std::string& optimizer) {
   const TrainState state(config_with(optimizer), torch::kCPU);
   const std::string bytes = serialize(take_checkpoint(state, "[train]\nepochs = 3\n"));
   return bytes.substr(0, bytes.rfind("\ncifar-ddp checkpoint hash "));
-}
-
-std::string sealed(const std::string& archive) {
-  return archive + "\ncifar-ddp checkpoint hash " + hash_of(archive) + "\n";
 }
 
 // Reads every number of a checkpoint; what an out-of-range tensor would not survive.
@@ -96,23 +92,23 @@ TEST(FuzzCheckpoint, MutatedFilesAreRefusedOrLoaded) {
   const std::string archive = archive_of("adam"), donor = archive_of("sgd");
   const size_t directory = archive.find("PK\x01\x02");
   Mutator mutator(4);
-  Loads outcome;
-  outcome.load(sealed(archive));
-  ASSERT_EQ(outcome.restores(), 1);
+  Loads loads;
+  loads.load(sealed(archive));
+  ASSERT_EQ(loads.restores(), 1);
   const int64_t before = peak_memory_kib();
   for (int i = 0; i < 5000; ++i) {
     SCOPED_TRACE(i);
     if (mutator.chance(20)) {
       const std::string whole = sealed(archive);
-      outcome.load(mutator.mutate(whole, donor, 0, whole.size()));
+      loads.load(mutator.mutate(whole, donor, 0, whole.size()));
       EXPECT_THROW(deserialize(whole.substr(0, mutator.below(whole.size())), "file"), Error);
       continue;
     }
     const size_t first = mutator.chance(60) ? directory : 0;
-    outcome.load(sealed(mutator.mutate(archive, donor, first, archive.size())));
+    loads.load(sealed(mutator.mutate(archive, donor, first, archive.size())));
   }
-  EXPECT_GT(outcome.loads(), 100);
-  EXPECT_GT(outcome.errors(), 100);
+  EXPECT_GT(loads.loads(), 100);
+  EXPECT_GT(loads.errors(), 100);
   EXPECT_LT(peak_memory_kib() - before, kMostGrowthKib);
 }
 
@@ -137,9 +133,9 @@ TEST(FuzzCheckpoint, MutatedPicklesAndRecordsAreRefusedOrLoaded) {
   const ZipRecords records = read_zip_records(archive);
   const std::string pickle(records.at("data.pkl")), donor(read_zip_records(other).at("data.pkl"));
   Mutator mutator(5);
-  Loads outcome;
-  outcome.load(sealed(archive_of(records)));
-  ASSERT_EQ(outcome.restores(), 1);
+  Loads loads;
+  loads.load(sealed(archive_of(records)));
+  ASSERT_EQ(loads.restores(), 1);
   const int64_t before = peak_memory_kib();
   for (int i = 0; i < 8000; ++i) {
     SCOPED_TRACE(i);
@@ -152,10 +148,10 @@ TEST(FuzzCheckpoint, MutatedPicklesAndRecordsAreRefusedOrLoaded) {
       record = mutator.chance(50) ? record.substr(0, mutator.below(record.size()))
                                   : changed["data/" + std::to_string(mutator.below(8))];
     }
-    outcome.load(sealed(archive_of(changed)));
+    loads.load(sealed(archive_of(changed)));
   }
-  EXPECT_GT(outcome.loads(), 100);
-  EXPECT_GT(outcome.errors(), 100);
+  EXPECT_GT(loads.loads(), 100);
+  EXPECT_GT(loads.errors(), 100);
   EXPECT_LT(peak_memory_kib() - before, kMostGrowthKib);
 }
 

@@ -6,8 +6,8 @@
 
 #include <string>
 
-#include "base/hash.h"
 #include "refusal.h"
+#include "sealed.h"
 #include "small_run.h"
 #include "train/checkpoint.h"
 
@@ -151,10 +151,6 @@ TEST(Deserialize, RefusesBytesBehindTheEnd) {
 }
 
 // What another program might have put there, the trailer being right.
-std::string sealed(const std::string& archive) {
-  return archive + "\ncifar-ddp checkpoint hash " + hash_of(archive) + "\n";
-}
-
 std::string archive_of(const c10::IValue& value) {
   std::string pickle, bytes;
   torch::jit::Pickler pickler([&](const char* data, size_t size) { pickle.append(data, size); },
