@@ -1,11 +1,12 @@
-// A convolution with the max-pool and ReLU behind it as one operation of autograd, on the kernels
-// of kernels/conv_block.h. Weight and bias gradients are added over images in chunks of fixed size,
-// in order: they do not depend on the number of threads.
+// A convolution with the max-pool and ReLU behind it, on the kernels of kernels/conv_block.h and
+// all of LibTorch's threads. Weight and bias gradients are added over images in chunks of fixed
+// size, in order: they do not depend on the number of threads.
 #pragma once
 
 #include <torch/types.h>
 
 #include "kernels/conv_block.h"
+#include "model/block_pass.h"
 
 namespace cifar {
 
@@ -17,18 +18,16 @@ namespace cifar {
 // channels (1.3 times slower with three). A bare convolution is 1.5 times slower.
 bool kernels_pay(const ConvBlock& block);
 
-// Whether conv_block takes these: float32 on the CPU, an input of the block's shape.
-bool can_run_conv_block(const ConvBlock& block, const torch::Tensor& input,
-                        const torch::Tensor& weight);
+// Whether a float32 input on the CPU has the block's shape.
+bool fits(const ConvBlock& block, const torch::Tensor& input);
 
 // The weights as the kernels read them; to be made again when they have changed.
 torch::Tensor pack_weights(const ConvBlock& block, const torch::Tensor& weight);
 
-// input [batch, in_channels, height, width], weight [out_channels, in_channels, kernel, kernel] and
-// the result channels_last (other input is brought into that order first); `packed` is
-// pack_weights() of the weight; bias may be undefined.
-torch::Tensor conv_block(const ConvBlock& block, const torch::Tensor& input,
-                         const torch::Tensor& weight, const torch::Tensor& packed,
-                         const torch::Tensor& bias);
+// The output of the block for pass.input and pass.packed. With `winners` it makes pass.winners,
+// too.
+torch::Tensor run_forward(const ConvBlock& block, BlockPass& pass, const torch::Tensor& bias,
+                          bool winners);
+void run_backward(const ConvBlock& block, const BlockPass& pass, const BlockGradients& gradients);
 
 }  // namespace cifar

@@ -49,6 +49,10 @@ struct Shape {
   std::string text() const;  // "64x16x16" or "2048"
 };
 
+// What a training pass does with the gradients that it finds: add to them, as autograd does, or
+// write over them whatever they are.
+enum class Gradients { kAdd, kWrite };
+
 // What a forward pass needs to know beside its input. Dropout draws from (seed, epoch, layer,
 // sample), so that it depends neither on ranks nor on the place of a sample in a batch.
 struct Pass {
@@ -58,6 +62,7 @@ struct Pass {
   // Passes of the same number see the same weights, so that what is made of these can be kept; 0
   // promises nothing.
   uint64_t weights = 0;
+  Gradients gradients = Gradients::kAdd;  // of the backward pass that follows; training only
 };
 
 // What a whitening layer's weight is to be made from.

@@ -1,11 +1,12 @@
-// A linear layer with few outputs, and the flatten before it, as one operation of autograd on the
-// kernels of kernels/linear.h. Gradients are added over images in order: they do not depend on the
-// number of threads.
+// A linear layer with few outputs, and the flatten before it, on the kernels of kernels/linear.h
+// and all of LibTorch's threads. Gradients are added over images in order: they do not depend on
+// the number of threads.
 #pragma once
 
 #include <torch/types.h>
 
 #include "kernels/linear.h"
+#include "model/block_pass.h"
 
 namespace cifar {
 
@@ -14,17 +15,15 @@ namespace cifar {
 // images: half of LibTorch's time); the limit itself was not.
 bool kernels_pay(const LinearBlock& block);
 
-// Whether linear_block takes these: float32 on the CPU, an input of the block's shape.
-bool can_run_linear_block(const LinearBlock& block, const torch::Tensor& input,
-                          const torch::Tensor& weight);
+// Whether a float32 input on the CPU, an image or flat, has the block's shape.
+bool fits(const LinearBlock& block, const torch::Tensor& input);
 
 // The weights as the kernels read them; to be made again when they have changed.
 torch::Tensor pack_weights(const LinearBlock& block, const torch::Tensor& weight);
 
-// input [batch, channels, height, width] or [batch, channels], weight [out, features], `packed` its
-// pack_weights(); `bias` may be undefined. Result [batch, out].
-torch::Tensor linear_block(const LinearBlock& block, const torch::Tensor& input,
-                           const torch::Tensor& weight, const torch::Tensor& packed,
-                           const torch::Tensor& bias);
+// The output, [batch, out], for pass.input and pass.packed. There are no winners to make.
+torch::Tensor run_forward(const LinearBlock& block, BlockPass& pass, const torch::Tensor& bias,
+                          bool winners);
+void run_backward(const LinearBlock& block, const BlockPass& pass, const BlockGradients& gradients);
 
 }  // namespace cifar

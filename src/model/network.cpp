@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
@@ -14,6 +15,13 @@
 namespace cifar {
 namespace {
 
+void zero_gradients(const Layer& layer) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& parameter : layer.parameters()) {
+    if (parameter.grad().defined()) parameter.grad().zero_();
+  }
+}
+
 int64_t trainable_parameters_of(const Layer& layer) {
   int64_t count = 0;
   for (const auto& parameter : layer.parameters()) {
@@ -22,8 +30,37 @@ int64_t trainable_parameters_of(const Layer& layer) {
   return count;
 }
 
-torch::Tensor run(std::vector<Network::Step>& steps, torch::Tensor images, const Pass& pass) {
-  for (Network::Step& step : steps) images = step.forward(images, pass);
+// The blocks from the first step on that the kernels can run in a row.
+std::vector<Block*> blocks_of(std::span<Network::Step> steps, const torch::Tensor& images) {
+  std::vector<Block*> blocks;
+  for (Network::Step& step : steps) {
+    if (!step.block) break;
+    const bool can = blocks.empty() ? step.block->can_run(images) : step.block->can_run();
+    if (!can) break;
+    blocks.push_back(&*step.block);
+  }
+  return blocks;
+}
+
+torch::Tensor run(std::span<Network::Step> steps, torch::Tensor images, const Pass& pass);
+
+torch::Tensor run_by_libtorch(Network::Step& step, torch::Tensor images, const Pass& pass) {
+  RECORD_USER_SCOPE(step.text);  // for a profiler
+  for (const auto& layer : step.layers) {
+    if (pass.training && pass.gradients == Gradients::kWrite) zero_gradients(*layer);
+    images = layer->forward(images, pass);
+  }
+  if (step.layers.empty()) return images + run(step.branch, images, pass);
+  return images;
+}
+
+torch::Tensor run(std::span<Network::Step> steps, torch::Tensor images, const Pass& pass) {
+  while (!steps.empty()) {
+    const auto blocks = blocks_of(steps, images);
+    images = blocks.empty() ? run_by_libtorch(steps.front(), images, pass)
+                            : run_blocks(blocks, images, pass);
+    steps = steps.subspan(std::max<size_t>(1, blocks.size()));
+  }
   return images;
 }
 
@@ -93,10 +130,8 @@ std::optional<Network::Step> Network::take_conv_block(size_t& next) {
     next = end;
   }
   if (!taken) return std::nullopt;
-  Step step =
-      make_block(first, next, first, uses_winograd(*taken) ? "kernels, Winograd" : "kernels");
-  step.conv = taken;
-  return step;
+  return make_block(first, next, first, *taken,
+                    uses_winograd(*taken) ? "kernels, Winograd" : "kernels");
 }
 
 std::optional<Network::Step> Network::take_linear_block(size_t& next) {
@@ -104,18 +139,20 @@ std::optional<Network::Step> Network::take_linear_block(size_t& next) {
   size_t end = next;
   while (end < layers_.size() && layers_[end]->join(block)) ++end;
   if (!block || block->out == 0 || !kernels_pay(*block)) return std::nullopt;
-  Step step = make_block(next, end, end - 1, "kernels");
-  step.linear = block;
-  next = end;
-  return step;
+  const size_t first = std::exchange(next, end);
+  return make_block(first, end, end - 1, *block, "kernels");
 }
 
 Network::Step Network::make_block(size_t first, size_t end, size_t with_weight,
+                                  std::variant<ConvBlock, LinearBlock> shape,
                                   const std::string& computed) {
   Step step = make_step(first, end);
   const auto parameters = layers_[with_weight]->named_parameters();
-  step.weight = parameters["weight"];
-  if (parameters.contains("bias")) step.bias = parameters["bias"];
+  Block& block = step.block.emplace();
+  block.shape = shape;
+  block.weight = parameters["weight"];
+  if (parameters.contains("bias")) block.bias = parameters["bias"];
+  block.text = step.text;
   computed_.push_back(computed);
   computed_.resize(end, "\"");
   return step;
@@ -151,23 +188,8 @@ Network::Step Network::make_step(size_t first, size_t end) const {
   return step;
 }
 
-torch::Tensor Network::Step::forward(torch::Tensor images, const Pass& pass) {
-  RECORD_USER_SCOPE(text);  // for a profiler
-  const auto pack = [&](const auto& block) {
-    if (pass.weights == 0 || pass.weights != packed_of) packed = pack_weights(block, weight);
-    packed_of = pass.weights;
-  };
-  if (conv && can_run_conv_block(*conv, images, weight)) {
-    pack(*conv);
-    return conv_block(*conv, images, weight, packed, bias);
-  }
-  if (linear && can_run_linear_block(*linear, images, weight)) {
-    pack(*linear);
-    return linear_block(*linear, images, weight, packed, bias);
-  }
-  for (const auto& layer : layers) images = layer->forward(images, pass);
-  if (layers.empty()) return images + run(branch, images, pass);
-  return images;
+torch::Tensor Network::Step::forward(const torch::Tensor& images, const Pass& pass) {
+  return run(std::span(this, 1), images, pass);
 }
 
 int64_t Network::Step::multiply_adds() const {

@@ -8,9 +8,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
-#include "kernels/conv_block.h"
+#include "model/block.h"
 #include "model/layer.h"
 
 namespace cifar {
@@ -25,16 +26,11 @@ class Network : public torch::nn::Module {
   // block.
   struct Step {
     std::vector<std::shared_ptr<Layer>> layers;
-    std::vector<Step> branch;           // of a residual block: its output is added to the input
-    std::optional<ConvBlock> conv;      // or
-    std::optional<LinearBlock> linear;  // what the kernels run
-    torch::Tensor weight, bias;         // of the block's convolution or linear layer
-    std::string text;                   // the listed layers
+    std::vector<Step> branch;    // of a residual block: its output is added to the input
+    std::optional<Block> block;  // what the kernels run; `layers` are the same to LibTorch
+    std::string text;            // the listed layers
 
-    torch::Tensor packed;    // the block's weight as the kernels read it,
-    uint64_t packed_of = 0;  // for passes of this number
-
-    torch::Tensor forward(torch::Tensor images, const Pass& pass);
+    torch::Tensor forward(const torch::Tensor& images, const Pass& pass);
     int64_t multiply_adds() const;
   };
 
@@ -43,7 +39,8 @@ class Network : public torch::nn::Module {
   Network(const std::vector<std::string>& layers, const Shape& input, int64_t classes,
           uint64_t seed, Kernels kernels = Kernels::kAuto);
 
-  // float [batch, 3, 32, 32] -> logits [batch, classes].
+  // float [batch, 3, 32, 32] -> logits [batch, classes]. Gradients are for backward() of the
+  // result: those of the kernels' blocks do not pass through autograd (model/block.h).
   torch::Tensor forward(torch::Tensor images, const Pass& pass);
 
   // What forward() runs, in order.
@@ -72,7 +69,8 @@ class Network : public torch::nn::Module {
   Step take_residual(size_t& next, Kernels kernels);
   Step take_layer(size_t& next);
   Step make_step(size_t first, size_t end) const;
-  Step make_block(size_t first, size_t end, size_t with_weight, const std::string& computed);
+  Step make_block(size_t first, size_t end, size_t with_weight,
+                  std::variant<ConvBlock, LinearBlock> shape, const std::string& computed);
 
   std::vector<std::string> texts_;
   std::vector<std::shared_ptr<Layer>> layers_;

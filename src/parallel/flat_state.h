@@ -44,8 +44,7 @@ class FlatState {
   const torch::Tensor& metrics() const { return metrics_; }
   // As long as buffers(): the mean over shards of the running statistics, as a sum.
   const torch::Tensor& buffer_sums() const { return buffer_sums_; }
-  // Gradients, then the rest, metrics and buffer sums: what is zeroed before a step and reduced in
-  // it.
+  // Gradients, then the rest, metrics and buffer sums: what is reduced in a step.
   const torch::Tensor& reduced() const { return reduced_; }
   torch::Tensor rest() const {
     return reduced_.narrow(0, gradients_.numel(), reduced_.numel() - gradients_.numel());

@@ -4,28 +4,27 @@ namespace cifar {
 
 OrderedReducer::OrderedReducer(Communicator& comm, const FlatState& state, int64_t shards,
                                torch::ScalarType type)
-    : reduced_(state.reduced()), gradients_(state.gradients()) {
+    : rest_(state.rest()), gradients_(state.gradients()) {
   if (type == torch::kFloat32) {
-    sums_.emplace_back(comm, reduced_, shards);
+    sums_.emplace_back(comm, state.reduced(), shards);
     return;
   }
   rounded_ = comm.allocate(gradients_.numel(), gradients_.options().dtype(type));
   sums_.emplace_back(comm, rounded_, shards);
-  sums_.emplace_back(comm, state.rest(), shards);
+  sums_.emplace_back(comm, rest_, shards);
 }
 
 void OrderedReducer::begin() {
-  reduced_.zero_();
+  rest_.zero_();
   for (OrderedSum& sum : sums_) sum.begin();
 }
 
 void OrderedReducer::after_shard(int64_t shard) {
   torch::NoGradGuard no_grad;
-  if (rounded_.defined()) {
-    rounded_.copy_(gradients_);
-    gradients_.zero_();
-  }
-  for (OrderedSum& sum : sums_) sum.after_shard(shard);
+  if (rounded_.defined()) rounded_.copy_(gradients_);
+  bool free = false;
+  for (OrderedSum& sum : sums_) free = sum.after_shard(shard);
+  if (free) rest_.zero_();
 }
 
 void OrderedReducer::finish() {

@@ -17,13 +17,14 @@ class OrderedReducer : public Reducer {
                  torch::ScalarType type = torch::kFloat32);
 
   void begin() override;
+  bool writes_next() const override { return true; }
   void before_backward(bool) override {}
   void after_shard(int64_t shard) override;
   void finish() override;
   std::string text() const override { return "ordered"; }
 
  private:
-  torch::Tensor reduced_;
+  torch::Tensor rest_;
   torch::Tensor gradients_, rounded_;  // `rounded_` is undefined for float32
   std::vector<OrderedSum> sums_;
 };

@@ -24,14 +24,14 @@ void OrderedSum::begin() {
   sum_ = Sum(shards_);
 }
 
-void OrderedSum::after_shard(int64_t shard) {
+bool OrderedSum::after_shard(int64_t shard) {
   torch::NoGradGuard no_grad;
   const auto add_siblings = [this](torch::Tensor& left, torch::Tensor& right) { add(left, right); };
   sum_.push({0, shard}, tensor_, add_siblings);
-  if (shard + 1 == mine_.end()) return;  // what is in tensor_ may stay there
+  if (shard + 1 == mine_.end()) return false;
   torch::Tensor& newest = sum_.back();
   if (newest.is_same(tensor_)) newest = take_spare().copy_(tensor_);
-  tensor_.zero_();
+  return true;
 }
 
 void OrderedSum::add(torch::Tensor& left, torch::Tensor& right) {

@@ -21,10 +21,10 @@ class OrderedSum {
  public:
   OrderedSum(Communicator& comm, torch::Tensor tensor, int64_t shards);
 
-  // A step is begun; the tensor holds zeros.
   void begin();
-  // Takes the shard's part, and zeroes the tensor unless the rank owns no further shard.
-  void after_shard(int64_t shard);
+  // Takes the shard's part, which is in the tensor. True if the tensor is free for the next one's;
+  // the last one's may stay where it is.
+  bool after_shard(int64_t shard);
   // The tensor then holds the sum, on every rank.
   void finish();
 

@@ -1,16 +1,31 @@
 #include "parallel/overlapped_reducer.h"
 
 #include <fmt/format.h>
-#include <torch/csrc/autograd/utils/lambda_post_hook.h>
+#include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
+
+#include <functional>
+#include <utility>
 
 #include "parallel/buckets.h"
 
 namespace cifar {
+namespace {
+
+class Hook : public torch::autograd::PostAccumulateGradHook {
+ public:
+  explicit Hook(std::function<void()> action) : action_(std::move(action)) {}
+  void operator()(const torch::Tensor&) override { action_(); }
+
+ private:
+  std::function<void()> action_;
+};
+
+}  // namespace
 
 OverlappedReducer::OverlappedReducer(Communicator& comm, const FlatState& state,
                                      int64_t bucket_bytes, torch::ScalarType type)
-    : comm_(comm), reduced_(state.reduced()) {
+    : comm_(comm), reduced_(state.reduced()), rest_(state.rest()) {
   const bool rounds = type != torch::kFloat32;
   if (rounds) {
     const torch::Tensor& gradients = state.gradients();
@@ -30,19 +45,20 @@ OverlappedReducer::OverlappedReducer(Communicator& comm, const FlatState& state,
 }
 
 void OverlappedReducer::watch(const torch::Tensor& parameter, size_t piece) {
-  auto accumulator = torch::autograd::impl::grad_accumulator(parameter);
-  const uintptr_t key =
-      accumulator->add_post_hook(std::make_unique<torch::autograd::utils::LambdaPostHook>(
-          [this, piece](const torch::autograd::variable_list& outputs,
-                        const torch::autograd::variable_list&) {
-            on_gradient(piece);
-            return outputs;
-          }));
-  hooks_.push_back({std::move(accumulator), key});
+  torch::autograd::impl::set_post_acc_grad_hooks(
+      parameter, std::make_unique<Hook>([this, piece] { on_gradient(piece); }));
+  watched_.push_back(parameter);
 }
 
 OverlappedReducer::~OverlappedReducer() {
-  for (Hook& hook : hooks_) hook.accumulator->del_post_hook(hook.key);
+  for (const torch::Tensor& parameter : watched_) {
+    torch::autograd::impl::set_post_acc_grad_hooks(parameter, nullptr);
+  }
+}
+
+void OverlappedReducer::begin() {
+  rest_.zero_();
+  written_ = false;
 }
 
 void OverlappedReducer::before_backward(bool last) {

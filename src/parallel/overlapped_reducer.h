@@ -23,10 +23,11 @@ class OverlappedReducer : public Reducer {
                     torch::ScalarType type = torch::kFloat32);
   ~OverlappedReducer() override;
 
-  void begin() override { reduced_.zero_(); }
+  void begin() override;
+  bool writes_next() const override { return !written_; }
   // Before the last one, the gradients that backward makes are whole.
   void before_backward(bool last) override;
-  void after_shard(int64_t) override {}
+  void after_shard(int64_t) override { written_ = true; }
   void finish() override;
   std::string text() const override;
 
@@ -39,21 +40,17 @@ class OverlappedReducer : public Reducer {
     int64_t parameters;   // that train; none where all are frozen: ready from the start
     int64_t missing = 0;  // of them, in this step
   };
-  struct Hook {
-    std::shared_ptr<torch::autograd::Node> accumulator;  // keeps the hook alive
-    uintptr_t key;
-  };
-
   void watch(const torch::Tensor& parameter, size_t piece);
   void on_gradient(size_t piece);
   void start_ready();
 
   Communicator& comm_;
-  torch::Tensor reduced_;
-  torch::Tensor rounded_;      // as long as the gradients; undefined for float32
-  std::vector<Piece> pieces_;  // in the order in which they are started
-  std::vector<Hook> hooks_;
+  torch::Tensor reduced_, rest_;
+  torch::Tensor rounded_;               // as long as the gradients; undefined for float32
+  std::vector<Piece> pieces_;           // in the order in which they are started
+  std::vector<torch::Tensor> watched_;  // parameters
   size_t started_ = 0;
+  bool written_ = false;  // a shard's gradients, in this step
   bool armed_ = false;
 };
 

@@ -1,9 +1,12 @@
 // Sums over all ranks what the shards of a step left in state.reduced(): gradients, metrics and
 // batch-norm's statistics. A step calls, on every rank,
 //
-//   begin()                                   zeroes state.reduced()
-//   for each shard that the rank owns, empty ones too: before_backward(last), after_shard(shard)
-//   finish()                                  state.reduced() then holds the sum, on every rank
+//   begin()         zeroes state.rest()
+//   for each shard that the rank owns, empty ones too:
+//     writes_next()              whether the shard's gradients are to be written over what is in
+//                                state.gradients(), zeros if it is empty, or else added to it
+//     before_backward(last), after_shard(shard)
+//   finish()        state.reduced() then holds the sum, on every rank
 //
 // Two bodies: overlapped (while backward runs, in whatever order the communicator adds) and ordered
 // (in one order, whichever rank holds which shard).
@@ -24,6 +27,7 @@ class Reducer {
   virtual ~Reducer() = default;
 
   virtual void begin() = 0;
+  virtual bool writes_next() const = 0;
   // `last`: this rank computes no other shard in this step. Not called for an empty shard.
   virtual void before_backward(bool last) = 0;
   virtual void after_shard(int64_t shard) = 0;

@@ -70,7 +70,11 @@ void TrainStep::work(int64_t samples) {
   const Range my_samples = samples_of(mine, samples, shards_);
   for (int64_t shard = mine.first; shard < mine.end(); ++shard) {
     const Range part = part_of(samples, shards_, shard);
-    if (part.count > 0) compute_shard(part, samples, part.end() == my_samples.end());
+    if (part.count > 0) {
+      compute_shard(part, samples, part.end() == my_samples.end());
+    } else if (reducer_->writes_next()) {
+      flat.gradients().zero_();
+    }
     reducer_->after_shard(shard);
   }
 
@@ -82,7 +86,7 @@ void TrainStep::work(int64_t samples) {
   meter_.add(table_.step_number(), samples);
 }
 
-// Adds the shard's part of the step's gradient, loss, right answers and running statistics to the
+// Puts the shard's part of the step's gradient, loss, right answers and running statistics into the
 // flat state. The loss is a sum over samples, divided once (or, its gradient, not at all), by the
 // global batch: shards of any size weigh right. Running statistics start from where the step began,
 // in each shard.
@@ -97,8 +101,9 @@ void TrainStep::compute_shard(const Range& shard, int64_t samples, bool last) {
   torch::Tensor logits;
   {
     const Precision::Scope scope(precision_);
-    logits =
-        state_.network->forward(batch.images, {true, table_.values(), batch.samples, updates_});
+    logits = state_.network->forward(
+        batch.images, {true, table_.values(), batch.samples, updates_,
+                       reducer_->writes_next() ? Gradients::kWrite : Gradients::kAdd});
   }
   if (buffers.numel() > 0) {
     state_.flat.buffer_sums().add_(buffers, static_cast<double>(shard.count) / global);

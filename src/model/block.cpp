@@ -1,0 +1,176 @@
+#include "model/block.h"
+
+#include <ATen/core/ivalue.h>
+#include <ATen/record_function.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/grad_mode.h>
+#include <torch/csrc/autograd/variable.h>
+#include <torch/custom_class.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "model/conv_block.h"
+#include "model/linear_block.h"
+
+namespace cifar {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// [batch][height][width][channels], or [batch][features]: as the kernels read and write.
+at::MemoryFormat order_of(const torch::Tensor& tensor) {
+  return tensor.dim() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+}
+
+bool is_trained(const torch::Tensor& parameter) {
+  return parameter.defined() && parameter.requires_grad();
+}
+
+// Memory for the gradient of a parameter, which may be undefined: its grad() itself where a kernel
+// may write there.
+class GradientPlace {
+ public:
+  GradientPlace(torch::Tensor parameter, Gradients how) : parameter_(std::move(parameter)) {
+    if (!parameter_.defined()) return;
+    const auto order = order_of(parameter_);
+    torch::Tensor& gradient = parameter_.mutable_grad();
+    if (is_trained(parameter_)) {
+      adds_ = gradient.defined() && how == Gradients::kAdd;
+      if (!gradient.defined()) gradient = torch::empty_like(parameter_, order);
+      if (!adds_ && gradient.is_contiguous(order)) memory_ = gradient;
+    }
+    if (!memory_.defined()) memory_ = torch::empty_like(parameter_, order);
+  }
+
+  const torch::Tensor& memory() const { return memory_; }
+
+  // The kernel has written it.
+  void deliver() const {
+    if (!is_trained(parameter_)) return;
+    const torch::Tensor& gradient = parameter_.grad();
+    if (adds_) {
+      gradient.add_(memory_);
+    } else if (!gradient.is_same(memory_)) {
+      gradient.copy_(memory_);
+    }
+    const auto& hook = torch::autograd::impl::post_acc_grad_hooks(parameter_);
+    if (hook) (*hook)(parameter_);
+  }
+
+ private:
+  torch::Tensor parameter_, memory_;
+  bool adds_ = false;
+};
+
+// What a run's forward passes leave for the backward one.
+struct Records : torch::CustomClassHolder {
+  struct Record {
+    const Block* block;
+    BlockPass pass;
+  };
+  std::vector<Record> all;
+  Gradients how = Gradients::kAdd;
+};
+
+void pack(Block& block, uint64_t number) {
+  if (number == 0 || number != block.packed_of) {
+    block.packed =
+        std::visit([&](const auto& of) { return pack_weights(of, block.weight); }, block.shape);
+  }
+  block.packed_of = number;
+}
+
+torch::Tensor forward(Block& block, BlockPass& pass, uint64_t number, bool winners) {
+  RECORD_USER_SCOPE(block.text);
+  pack(block, number);
+  pass.packed = block.packed;
+  return std::visit([&](const auto& of) { return run_forward(of, pass, block.bias, winners); },
+                    block.shape);
+}
+
+// The gradient by the block's input, undefined unless asked for.
+torch::Tensor backward(const Block& block, const BlockPass& pass, const torch::Tensor& gradient,
+                       Gradients how, bool with_input) {
+  RECORD_USER_SCOPE(block.text + ", backward");
+  const GradientPlace weight(block.weight, how), bias(block.bias, how);
+  const BlockGradients gradients = {gradient.contiguous(order_of(gradient)), weight.memory(),
+                                    bias.memory(),
+                                    with_input ? torch::empty_like(pass.input) : torch::Tensor()};
+  std::visit([&](const auto& of) { run_backward(of, pass, gradients); }, block.shape);
+  weight.deliver();
+  bias.deliver();
+  return gradients.input;
+}
+
+class RunBlocks : public torch::autograd::Function<RunBlocks> {
+ public:
+  // The second input is any parameter that trains: it makes the output one that does.
+  static torch::Tensor forward(AutogradContext* context, const torch::Tensor& input,
+                               const std::optional<torch::Tensor>&,
+                               const std::vector<Block*>& blocks, const Pass& pass) {
+    auto records = c10::make_intrusive<Records>();
+    records->how = pass.gradients;
+    torch::Tensor images = input;
+    for (Block* block : blocks) {
+      BlockPass& of = records->all.emplace_back(block, BlockPass{images, {}, {}}).pass;
+      images = cifar::forward(*block, of, pass.weights, true);
+    }
+    context->saved_data["records"] = at::IValue::make_capsule(std::move(records));
+    return images;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto capsule = context->saved_data["records"].toCapsule();
+    auto& records = static_cast<Records&>(*capsule);
+    const bool input_needs = context->needs_input_grad(0);
+    torch::Tensor gradient = gradients[0];
+    while (!records.all.empty() && gradient.defined()) {
+      const auto [block, pass] = std::move(records.all.back());
+      records.all.pop_back();
+      const bool needed = input_needs || std::ranges::any_of(records.all, [](const auto& earlier) {
+                            return earlier.block->trains();
+                          });
+      gradient = cifar::backward(*block, pass, gradient, records.how, needed);
+    }
+    return {gradient, {}, {}, {}};
+  }
+};
+
+}  // namespace
+
+bool Block::trains() const {
+  return is_trained(weight) || is_trained(bias);
+}
+
+bool Block::can_run() const {
+  return weight.is_cpu() && weight.scalar_type() == torch::kFloat32;
+}
+
+bool Block::can_run(const torch::Tensor& input) const {
+  return can_run() && input.is_cpu() && input.scalar_type() == torch::kFloat32 &&
+         std::visit([&](const auto& of) { return fits(of, input); }, shape);
+}
+
+torch::Tensor run_blocks(const std::vector<Block*>& blocks, const torch::Tensor& input,
+                         const Pass& pass) {
+  torch::Tensor images = input.contiguous(order_of(input));
+  const auto trained = std::ranges::find_if(blocks, &Block::trains);
+  if (torch::autograd::GradMode::is_enabled() &&
+      (trained != blocks.end() || images.requires_grad())) {
+    std::optional<torch::Tensor> parameter;
+    if (trained != blocks.end()) {
+      parameter = is_trained((*trained)->weight) ? (*trained)->weight : (*trained)->bias;
+    }
+    return RunBlocks::apply(images, parameter, blocks, pass);
+  }
+  for (Block* block : blocks) {
+    BlockPass of = {images, {}, {}};
+    images = forward(*block, of, pass.weights, false);
+  }
+  return images;
+}
+
+}  // namespace cifar

@@ -1,0 +1,42 @@
+// Layers that the kernels of kernels/ run one behind another, as one operation of autograd.
+//
+// To autograd such a run has one input and one output. The gradients of its weights and biases do
+// not pass through it: backward leaves each in its parameter's grad(), as the pass asks, and then
+// calls the parameter's post-accumulate-grad hook, as LibTorch's AccumulateGrad does. (A node for
+// each block and for each parameter took 13% of a step of eight images a shard on AVX-512.)
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "kernels/conv_block.h"
+#include "kernels/linear.h"
+#include "model/layer.h"
+
+namespace cifar {
+
+struct Block {
+  std::variant<ConvBlock, LinearBlock> shape;
+  torch::Tensor weight, bias;  // the network's own; bias may be undefined
+  std::string text;            // for a profiler
+
+  torch::Tensor packed;    // the weight as the kernels read it,
+  uint64_t packed_of = 0;  // for passes of this number
+
+  bool trains() const;
+  // Whether the kernels take its weight: float32 on the CPU.
+  bool can_run() const;
+  // Whether they also take this input: float32 on the CPU, of the block's shape.
+  bool can_run(const torch::Tensor& input) const;
+};
+
+// The blocks' output for `input`, which the first of them can run, as each the output of the one
+// before. Images come out channels_last, and are best given so.
+torch::Tensor run_blocks(const std::vector<Block*>& blocks, const torch::Tensor& input,
+                         const Pass& pass);
+
+}  // namespace cifar
