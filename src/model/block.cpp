@@ -8,7 +8,6 @@
 #include <torch/custom_class.h>
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 #include "model/conv_block.h"
@@ -19,6 +18,7 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+using Blocks = std::vector<std::shared_ptr<Block>>;
 
 // [batch][height][width][channels], or [batch][features]: as the kernels read and write.
 at::MemoryFormat order_of(const torch::Tensor& tensor) {
@@ -68,7 +68,7 @@ class GradientPlace {
 // What a run's forward passes leave for the backward one.
 struct Records : torch::CustomClassHolder {
   struct Record {
-    const Block* block;
+    std::shared_ptr<const Block> block;
     BlockPass pass;
   };
   std::vector<Record> all;
@@ -107,14 +107,13 @@ torch::Tensor backward(const Block& block, const BlockPass& pass, const torch::T
 
 class RunBlocks : public torch::autograd::Function<RunBlocks> {
  public:
-  // The second input is any parameter that trains: it makes the output one that does.
+  // The second input requires a gradient, so that the output does; it gets none.
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& input,
-                               const std::optional<torch::Tensor>&,
-                               const std::vector<Block*>& blocks, const Pass& pass) {
+                               const torch::Tensor&, const Blocks& blocks, const Pass& pass) {
     auto records = c10::make_intrusive<Records>();
     records->how = pass.gradients;
     torch::Tensor images = input;
-    for (Block* block : blocks) {
+    for (const auto& block : blocks) {
       BlockPass& of = records->all.emplace_back(block, BlockPass{images, {}, {}}).pass;
       images = cifar::forward(*block, of, pass.weights, true);
     }
@@ -154,19 +153,16 @@ bool Block::can_run(const torch::Tensor& input) const {
          std::visit([&](const auto& of) { return fits(of, input); }, shape);
 }
 
-torch::Tensor run_blocks(const std::vector<Block*>& blocks, const torch::Tensor& input,
-                         const Pass& pass) {
+torch::Tensor run_blocks(const Blocks& blocks, const torch::Tensor& input, const Pass& pass) {
   torch::Tensor images = input.contiguous(order_of(input));
-  const auto trained = std::ranges::find_if(blocks, &Block::trains);
-  if (torch::autograd::GradMode::is_enabled() &&
-      (trained != blocks.end() || images.requires_grad())) {
-    std::optional<torch::Tensor> parameter;
-    if (trained != blocks.end()) {
-      parameter = is_trained((*trained)->weight) ? (*trained)->weight : (*trained)->bias;
-    }
-    return RunBlocks::apply(images, parameter, blocks, pass);
+  const bool trains =
+      std::ranges::any_of(blocks, [](const auto& block) { return block->trains(); });
+  if (torch::autograd::GradMode::is_enabled() && (trains || images.requires_grad())) {
+    // Not one of the parameters: autograd would call its hook once more.
+    const torch::Tensor required = torch::empty({0}, torch::requires_grad());
+    return RunBlocks::apply(images, required, blocks, pass);
   }
-  for (Block* block : blocks) {
+  for (const auto& block : blocks) {
     BlockPass of = {images, {}, {}};
     images = forward(*block, of, pass.weights, false);
   }

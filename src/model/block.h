@@ -9,6 +9,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -36,7 +37,7 @@ struct Block {
 
 // The blocks' output for `input`, which the first of them can run, as each the output of the one
 // before. Images come out channels_last, and are best given so.
-torch::Tensor run_blocks(const std::vector<Block*>& blocks, const torch::Tensor& input,
-                         const Pass& pass);
+torch::Tensor run_blocks(const std::vector<std::shared_ptr<Block>>& blocks,
+                         const torch::Tensor& input, const Pass& pass);
 
 }  // namespace cifar

@@ -31,13 +31,14 @@ int64_t trainable_parameters_of(const Layer& layer) {
 }
 
 // The blocks from the first step on that the kernels can run in a row.
-std::vector<Block*> blocks_of(std::span<Network::Step> steps, const torch::Tensor& images) {
-  std::vector<Block*> blocks;
-  for (Network::Step& step : steps) {
+std::vector<std::shared_ptr<Block>> blocks_of(std::span<Network::Step> steps,
+                                              const torch::Tensor& images) {
+  std::vector<std::shared_ptr<Block>> blocks;
+  for (const Network::Step& step : steps) {
     if (!step.block) break;
     const bool can = blocks.empty() ? step.block->can_run(images) : step.block->can_run();
     if (!can) break;
-    blocks.push_back(&*step.block);
+    blocks.push_back(step.block);
   }
   return blocks;
 }
@@ -148,11 +149,11 @@ Network::Step Network::make_block(size_t first, size_t end, size_t with_weight,
                                   const std::string& computed) {
   Step step = make_step(first, end);
   const auto parameters = layers_[with_weight]->named_parameters();
-  Block& block = step.block.emplace();
-  block.shape = shape;
-  block.weight = parameters["weight"];
-  if (parameters.contains("bias")) block.bias = parameters["bias"];
-  block.text = step.text;
+  step.block = std::make_shared<Block>();
+  step.block->shape = shape;
+  step.block->weight = parameters["weight"];
+  if (parameters.contains("bias")) step.block->bias = parameters["bias"];
+  step.block->text = step.text;
   computed_.push_back(computed);
   computed_.resize(end, "\"");
   return step;

@@ -26,9 +26,9 @@ class Network : public torch::nn::Module {
   // block.
   struct Step {
     std::vector<std::shared_ptr<Layer>> layers;
-    std::vector<Step> branch;    // of a residual block: its output is added to the input
-    std::optional<Block> block;  // what the kernels run; `layers` are the same to LibTorch
-    std::string text;            // the listed layers
+    std::vector<Step> branch;      // of a residual block: its output is added to the input
+    std::shared_ptr<Block> block;  // what the kernels run; `layers` are the same to LibTorch
+    std::string text;              // the listed layers
 
     torch::Tensor forward(const torch::Tensor& images, const Pass& pass);
     int64_t multiply_adds() const;

@@ -12,17 +12,19 @@ namespace cifar {
 Meter::Meter(const FlatState& flat)
     : flat_(flat),
       sums_(torch::zeros_like(flat.metrics(), torch::kFloat64)),
+      loss_{flat.metrics()[0], sums_[0]},
+      counts_{flat.metrics().slice(0, 1), sums_.slice(0, 1)},
       first_bad_(torch::full({}, std::numeric_limits<double>::infinity(), sums_.options())) {}
 
 void Meter::add(const torch::Tensor& step, int64_t samples) {
   torch::NoGradGuard no_grad;
-  const auto metrics = flat_.metrics();
-  sums_[0].add_(metrics[0], static_cast<double>(samples));
-  sums_.slice(0, 1).add_(metrics.slice(0, 1));
+  loss_.sum.add_(loss_.step, static_cast<double>(samples));
+  counts_.sum.add_(counts_.step);
   // One NaN or infinity anywhere in gradients or loss makes their sum one; 0 times that is NaN.
   const auto poison = flat_.reduced().sum() * 0;
-  first_bad_.copy_(torch::fmin(first_bad_, torch::where(poison.isnan(), step.to(torch::kFloat64),
-                                                        std::numeric_limits<double>::infinity())));
+  const auto bad = torch::where(poison.isnan(), step.to(torch::kFloat64),
+                                std::numeric_limits<double>::infinity());
+  torch::fmin_out(first_bad_, first_bad_, bad);
 }
 
 Wishes Meter::read(Position& position) {

@@ -29,8 +29,13 @@ class Meter {
   Wishes read(Position& position);
 
  private:
+  struct Watched {
+    torch::Tensor step, sum;
+  };
+
   const FlatState& flat_;
   torch::Tensor sums_;       // float64 [4]: metrics(), the loss times the samples
+  Watched loss_, counts_;    // parts of metrics() and sums_
   torch::Tensor first_bad_;  // float64 []: the first step that was not finite, or infinity
 };
 

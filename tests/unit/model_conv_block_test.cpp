@@ -1,4 +1,5 @@
-// The block as an operation of autograd, against LibTorch's operators in float64 and float32.
+// A convolution block as an operation of autograd, against LibTorch's operators in float64 and
+// float32.
 #include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,6 +7,7 @@
 
 #include "config/load.h"
 #include "kernels_reference.h"
+#include "model/block.h"
 #include "model/conv_block.h"
 #include "model/network.h"
 #include "model_inputs.h"
@@ -41,7 +43,11 @@ struct Tensors {
 };
 
 torch::Tensor run_kernels(const ConvBlock& b, const Tensors& t) {
-  return conv_block(b, t.input, t.weight, pack_weights(b, t.weight), t.bias);
+  const auto block = std::make_shared<Block>();
+  block->shape = b;
+  block->weight = t.weight;
+  block->bias = t.bias;
+  return run_blocks({block}, t.input, kTraining);
 }
 
 torch::Tensor run_libtorch(const ConvBlock& b, const Tensors& t) {
@@ -172,8 +178,7 @@ TEST(ConvBlock, ANetworkComputesTheSameWithAndWithoutTheKernels) {
     for (const Kernels kernels : {Kernels::kAuto, Kernels::kLibTorch}) {
       Network network(layers, kImage, 10, 42, kernels);
       outputs.push_back(network.forward(images, kTraining));
-      gradients.push_back(
-          torch::autograd::grad({outputs.back().square().sum()}, trainable(network)));
+      gradients.push_back(gradients_of(outputs.back().square().sum(), network));
     }
     EXPECT_LT(error(outputs[0], outputs[1].to(torch::kFloat64)), 1e-5);
     for (size_t k = 0; k < gradients[0].size(); ++k) {

@@ -46,7 +46,11 @@ void reduce(Reducer& reducer, const FlatState& state, const Range& shards) {
   reducer.begin();
   for (int64_t shard = shards.first; shard < shards.end(); ++shard) {
     reducer.before_backward(shard + 1 == shards.end());
-    state.reduced().add_(contribution(shard, state.reduced().numel()));
+    const auto parts = contribution(shard, state.reduced().numel())
+                           .split_with_sizes({state.gradients().numel(), state.rest().numel()});
+    EXPECT_TRUE(reducer.writes_next());
+    state.gradients().copy_(parts[0]);
+    state.rest().add_(parts[1]);
     reducer.after_shard(shard);
   }
   reducer.finish();

@@ -60,6 +60,7 @@ Reduced reduced(const std::string& reduction, const std::string& precision, int 
           loss = loss + (tensor * values_of_shard(shard, tensor.numel())).sum();
         }
         state.rest().add_(kStatistic);
+        if (reducer->writes_next()) state.gradients().zero_();
         loss.backward();
         reducer->after_shard(shard);
       }
