@@ -50,6 +50,9 @@ class GradientPlace {
   // The kernel has written it.
   void deliver() const {
     if (!is_trained(parameter_)) return;
+    for (const auto& hook : torch::autograd::impl::hooks(parameter_)) {
+      memory_.copy_((*hook)({memory_}).front());
+    }
     const torch::Tensor& gradient = parameter_.grad();
     if (adds_) {
       gradient.add_(memory_);
@@ -95,7 +98,8 @@ torch::Tensor forward(Block& block, BlockPass& pass, uint64_t number, bool winne
 torch::Tensor backward(const Block& block, const BlockPass& pass, const torch::Tensor& gradient,
                        Gradients how, bool with_input) {
   RECORD_USER_SCOPE(block.text + ", backward");
-  const GradientPlace weight(block.weight, how), bias(block.bias, how);
+  const GradientPlace weight(block.weight, how);
+  const GradientPlace bias(is_trained(block.bias) ? block.bias : torch::Tensor(), how);
   const BlockGradients gradients = {gradient.contiguous(order_of(gradient)), weight.memory(),
                                     bias.memory(),
                                     with_input ? torch::empty_like(pass.input) : torch::Tensor()};
@@ -124,6 +128,7 @@ class RunBlocks : public torch::autograd::Function<RunBlocks> {
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto capsule = context->saved_data["records"].toCapsule();
     auto& records = static_cast<Records&>(*capsule);
+    TORCH_CHECK(!records.all.empty(), "backward a second time through a run of blocks");
     const bool input_needs = context->needs_input_grad(0);
     torch::Tensor gradient = gradients[0];
     while (!records.all.empty() && gradient.defined()) {

@@ -1,8 +1,9 @@
 // Layers that the kernels of kernels/ run one behind another, as one operation of autograd.
 //
 // To autograd such a run has one input and one output. The gradients of its weights and biases do
-// not pass through it: backward leaves each in its parameter's grad(), as the pass asks, and then
-// calls the parameter's post-accumulate-grad hook, as LibTorch's AccumulateGrad does. (A node for
+// not pass through it: backward leaves each in its parameter's grad(), as the pass asks, with the
+// parameter's hooks before and its post-accumulate-grad hook after, as LibTorch's AccumulateGrad
+// does. (A node for
 // each block and for each parameter took 13% of a step of eight images a shard on AVX-512.)
 #pragma once
 

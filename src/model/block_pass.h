@@ -18,7 +18,10 @@ struct BlockGradients {
   torch::Tensor weight, bias, input;
 };
 
-inline float* data_or_null(const torch::Tensor& tensor) {
+inline const float* data_or_null(const torch::Tensor& tensor) {
+  return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr;
+}
+inline float* memory_or_null(const torch::Tensor& tensor) {
   return tensor.defined() ? tensor.mutable_data_ptr<float>() : nullptr;
 }
 

@@ -76,8 +76,8 @@ void run_backward(const ConvBlock& block, const BlockPass& pass, const BlockGrad
   const uint8_t* won = pass.winners.const_data_ptr<uint8_t>();
   const float* out = gradients.output.const_data_ptr<float>();
   float* const to_weight = gradients.weight.mutable_data_ptr<float>();
-  float* const to_bias = data_or_null(gradients.bias);
-  float* const to_input = data_or_null(gradients.input);
+  float* const to_bias = memory_or_null(gradients.bias);
+  float* const to_input = memory_or_null(gradients.input);
   if (chunks == 0) {
     std::fill_n(to_weight, weights, 0.0F);
     if (to_bias) std::fill_n(to_bias, block.out_channels, 0.0F);
@@ -85,7 +85,7 @@ void run_backward(const ConvBlock& block, const BlockPass& pass, const BlockGrad
   // The first chunk's go where the total is to be; a row for each further one: weights, biases.
   torch::Tensor more;
   if (chunks > 1) more = torch::empty({chunks - 1, length}, pass.input.options());
-  float* const rows = data_or_null(more);
+  float* const rows = memory_or_null(more);
   for_each_chunk(images, [&](int64_t chunk, int64_t first, int64_t count) {
     float* const row = chunk > 0 ? rows + (chunk - 1) * length : nullptr;
     const int64_t place = first * block.output_size(), in_place = first * block.input_size();

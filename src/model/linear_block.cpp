@@ -23,8 +23,8 @@ bool kernels_pay(const LinearBlock& block) {
 }
 
 bool fits(const LinearBlock& block, const torch::Tensor& input) {
-  return (input.dim() == 4 || input.dim() == 2) && input.size(0) > 0 &&
-         input.size(1) == block.channels && input.numel() == input.size(0) * block.features();
+  return (input.dim() == 4 || input.dim() == 2) && input.size(1) == block.channels &&
+         input.numel() == input.size(0) * block.features();
 }
 
 torch::Tensor pack_weights(const LinearBlock& block, const torch::Tensor& weight) {
@@ -54,14 +54,15 @@ void run_backward(const LinearBlock& block, const BlockPass& pass,
   const int64_t images = pass.input.size(0);
   const float *weights = pass.packed.const_data_ptr<float>(),
               *out = gradients.output.const_data_ptr<float>();
-  if (float* const in = data_or_null(gradients.input)) {
+  if (float* const in = memory_or_null(gradients.input)) {
     for_each_part(images, [&](int64_t first, int64_t count) {
       linear_input_gradient(block, count, weights, out + first * block.out,
                             in + first * block.features());
     });
   }
   linear_weight_gradient(block, images, pass.input.const_data_ptr<float>(), out,
-                         gradients.weight.mutable_data_ptr<float>(), data_or_null(gradients.bias));
+                         gradients.weight.mutable_data_ptr<float>(),
+                         memory_or_null(gradients.bias));
 }
 
 }  // namespace cifar

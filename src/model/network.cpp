@@ -1,11 +1,9 @@
 #include "model/network.h"
 
-#include <ATen/record_function.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <span>
 #include <utility>
 
 #include "base/error.h"
@@ -15,54 +13,12 @@
 namespace cifar {
 namespace {
 
-void zero_gradients(const Layer& layer) {
-  const torch::NoGradGuard no_grad;
-  for (const auto& parameter : layer.parameters()) {
-    if (parameter.grad().defined()) parameter.grad().zero_();
-  }
-}
-
 int64_t trainable_parameters_of(const Layer& layer) {
   int64_t count = 0;
   for (const auto& parameter : layer.parameters()) {
     if (parameter.requires_grad()) count += parameter.numel();
   }
   return count;
-}
-
-// The blocks from the first step on that the kernels can run in a row.
-std::vector<std::shared_ptr<Block>> blocks_of(std::span<Network::Step> steps,
-                                              const torch::Tensor& images) {
-  std::vector<std::shared_ptr<Block>> blocks;
-  for (const Network::Step& step : steps) {
-    if (!step.block) break;
-    const bool can = blocks.empty() ? step.block->can_run(images) : step.block->can_run();
-    if (!can) break;
-    blocks.push_back(step.block);
-  }
-  return blocks;
-}
-
-torch::Tensor run(std::span<Network::Step> steps, torch::Tensor images, const Pass& pass);
-
-torch::Tensor run_by_libtorch(Network::Step& step, torch::Tensor images, const Pass& pass) {
-  RECORD_USER_SCOPE(step.text);  // for a profiler
-  for (const auto& layer : step.layers) {
-    if (pass.training && pass.gradients == Gradients::kWrite) zero_gradients(*layer);
-    images = layer->forward(images, pass);
-  }
-  if (step.layers.empty()) return images + run(step.branch, images, pass);
-  return images;
-}
-
-torch::Tensor run(std::span<Network::Step> steps, torch::Tensor images, const Pass& pass) {
-  while (!steps.empty()) {
-    const auto blocks = blocks_of(steps, images);
-    images = blocks.empty() ? run_by_libtorch(steps.front(), images, pass)
-                            : run_blocks(blocks, images, pass);
-    steps = steps.subspan(std::max<size_t>(1, blocks.size()));
-  }
-  return images;
 }
 
 }  // namespace
@@ -189,19 +145,8 @@ Network::Step Network::make_step(size_t first, size_t end) const {
   return step;
 }
 
-torch::Tensor Network::Step::forward(const torch::Tensor& images, const Pass& pass) {
-  return run(std::span(this, 1), images, pass);
-}
-
-int64_t Network::Step::multiply_adds() const {
-  int64_t count = 0;
-  for (const auto& layer : layers) count += layer->multiply_adds();
-  for (const Step& step : branch) count += step.multiply_adds();
-  return count;
-}
-
 torch::Tensor Network::forward(torch::Tensor images, const Pass& pass) {
-  return run(steps_, images, pass);
+  return run(steps_, std::move(images), pass);
 }
 
 std::string Network::table() const {

@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -31,6 +32,7 @@ class Network : public torch::nn::Module {
     std::string text;              // the listed layers
 
     torch::Tensor forward(const torch::Tensor& images, const Pass& pass);
+    torch::Tensor forward_by_libtorch(torch::Tensor images, const Pass& pass);
     int64_t multiply_adds() const;
   };
 
@@ -61,6 +63,8 @@ class Network : public torch::nn::Module {
   std::string table() const;
 
  private:
+  static torch::Tensor run(std::span<Step> steps, torch::Tensor images, const Pass& pass);
+
   void make_layers(const Shape& input, int64_t classes);
   // Each makes the step or steps of the layers from `next` on and moves `next` behind them.
   std::vector<Step> take_steps(size_t& next, Kernels kernels);  // up to the end of the branch

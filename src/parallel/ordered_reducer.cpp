@@ -22,7 +22,7 @@ void OrderedReducer::begin() {
 void OrderedReducer::after_shard(int64_t shard) {
   torch::NoGradGuard no_grad;
   if (rounded_.defined()) rounded_.copy_(gradients_);
-  bool free = false;
+  bool free = true;  // to all sums alike
   for (OrderedSum& sum : sums_) free = sum.after_shard(shard);
   if (free) rest_.zero_();
 }

@@ -25,7 +25,7 @@ class Hook : public torch::autograd::PostAccumulateGradHook {
 
 OverlappedReducer::OverlappedReducer(Communicator& comm, const FlatState& state,
                                      int64_t bucket_bytes, torch::ScalarType type)
-    : comm_(comm), reduced_(state.reduced()), rest_(state.rest()) {
+    : comm_(comm), gradients_(state.gradients()), reduced_(state.reduced()), rest_(state.rest()) {
   const bool rounds = type != torch::kFloat32;
   if (rounds) {
     const torch::Tensor& gradients = state.gradients();
@@ -45,6 +45,7 @@ OverlappedReducer::OverlappedReducer(Communicator& comm, const FlatState& state,
 }
 
 void OverlappedReducer::watch(const torch::Tensor& parameter, size_t piece) {
+  TORCH_INTERNAL_ASSERT(!torch::autograd::impl::post_acc_grad_hooks(parameter));
   torch::autograd::impl::set_post_acc_grad_hooks(
       parameter, std::make_unique<Hook>([this, piece] { on_gradient(piece); }));
   watched_.push_back(parameter);
@@ -69,7 +70,8 @@ void OverlappedReducer::before_backward(bool last) {
 }
 
 void OverlappedReducer::finish() {
-  if (!armed_) started_ = 0;  // no sample fell to this rank: its zeros are reduced all the same
+  if (!written_) gradients_.zero_();  // no shard fell to this rank, and
+  if (!armed_) started_ = 0;          // no sample did: its zeros are reduced all the same
   for (Piece& piece : pieces_) piece.missing = 0;
   start_ready();
   comm_.finish();

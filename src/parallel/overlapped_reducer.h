@@ -8,13 +8,13 @@
 
 #include <torch/types.h>
 
-#include <memory>
 #include <vector>
 
 #include "parallel/reducer.h"
 
 namespace cifar {
 
+// One at a time for a FlatState: it takes its parameters' post-accumulate-grad hooks.
 class OverlappedReducer : public Reducer {
  public:
   // `bucket_bytes`: a bucket is closed once so many are to be sent for it. `type`, of the gradients
@@ -45,7 +45,7 @@ class OverlappedReducer : public Reducer {
   void start_ready();
 
   Communicator& comm_;
-  torch::Tensor reduced_, rest_;
+  torch::Tensor gradients_, reduced_, rest_;
   torch::Tensor rounded_;               // as long as the gradients; undefined for float32
   std::vector<Piece> pieces_;           // in the order in which they are started
   std::vector<torch::Tensor> watched_;  // parameters

@@ -26,7 +26,8 @@ double sample_loss(const float* logits, int64_t classes, int64_t label, const Cr
     gradient[i] = static_cast<float>(terms.gradient_scale * (powers[i] / sum - target));
   }
   const double of_label = logits[label] - largest;
-  return std::log(sum) - (1 - terms.label_smoothing) * of_label - off_label * all;
+  const double loss = std::log(sum) - (1 - terms.label_smoothing) * of_label;
+  return off_label > 0 ? loss - off_label * all : loss;  // `all` may be infinite
 }
 
 torch::Tensor cross_entropy_on_cpu(const torch::Tensor& logits, const torch::Tensor& labels,

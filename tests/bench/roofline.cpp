@@ -123,7 +123,8 @@ class Roofline {
       whole_.take(seconds_of([&] { train_a_step(); }));
       const Batch given = batches_.get(next_, shard_);
       constexpr uint64_t kNoStep = uint64_t{1} << 32;  // numbers that step_ does not reach
-      const Pass pass{true, &values_, given.samples, kNoStep + static_cast<uint64_t>(i)};
+      const Pass pass{true, &values_, given.samples, kNoStep + static_cast<uint64_t>(i),
+                      Gradients::kWrite};
       // Twice: the first packs the weights, which a step does once for all its shards.
       for (int time = 0; time < 2; ++time) time_pass(*state_.network, given.images, pass, layers_);
     }

@@ -8,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "model/block.h"
 #include "model/network.h"
 #include "model_inputs.h"
 #include "trainable.h"
@@ -108,6 +107,26 @@ TEST(Block, CallsTheHookOfEachParameterOnItsWay) {
   }
   network.forward(images(), training(Gradients::kWrite)).square().sum().backward();
   EXPECT_EQ(called, (std::vector<size_t>{6, 7, 4, 5, 2, 3, 0, 1}));
+}
+
+TEST(Block, PutsGradientsThroughTheParametersHooks) {
+  const auto expected = expected_gradients();
+  for (const Gradients gradients : {Gradients::kWrite, Gradients::kAdd}) {
+    Network network(kLayers, kImage, 10, 42);
+    const auto parameters = trainable(network);
+    parameters[2].register_hook([](const torch::Tensor& gradient) { return 2 * gradient; });
+    backward_onto_threes(network, at::MemoryFormat::ChannelsLast, gradients);
+    const double before = gradients == Gradients::kAdd ? 3 : 0;
+    expect_near(parameters[2].grad(), 2 * expected[2] + before);
+    expect_near(parameters[4].grad(), expected[4] + before);
+  }
+}
+
+TEST(Block, GoesBackwardOnce) {
+  Network network(kLayers, kImage, 10, 42);
+  const auto loss = network.forward(images(), kTraining).sum();
+  loss.backward({}, /*retain_graph=*/true);
+  EXPECT_THROW(loss.backward(), c10::Error);
 }
 
 TEST(Block, OfFrozenParametersPassesGradientsOn) {

@@ -3,7 +3,6 @@
 #include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/autograd.h>
 
 #include "config/load.h"
 #include "kernels_reference.h"

@@ -1,6 +1,5 @@
 // Residual blocks against the same sums written by hand, and what a list of them may get wrong.
 #include <gtest/gtest.h>
-#include <torch/autograd.h>
 
 #include <memory>
 #include <string>

@@ -1,5 +1,4 @@
 #include <gtest/gtest.h>
-#include <torch/autograd.h>
 
 #include <algorithm>
 #include <memory>

@@ -1,6 +1,7 @@
 // Bucketed sums against closed forms, with ranks as threads.
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +31,20 @@ struct Parameters : torch::nn::Module {
   std::vector<torch::Tensor> tensors;
 };
 
+void run_empty_shard(Reducer& reducer, const FlatState& state) {
+  if (reducer.writes_next()) state.gradients().zero_();
+  reducer.after_shard(0);
+}
+
+// As a training step runs it. `backward` adds to the gradients.
+void run_shard(Reducer& reducer, const FlatState& state, bool last,
+               const std::function<void()>& backward) {
+  if (reducer.writes_next()) state.gradients().zero_();
+  reducer.before_backward(last);
+  backward();
+  reducer.after_shard(0);
+}
+
 void expect_gradients(const FlatState& state, double factor) {
   for (size_t k = 0; k < state.parameter_entries().size(); ++k) {
     const auto gradient = state.parameter_entries()[k].tensor.grad();
@@ -51,10 +66,10 @@ TEST(OverlappedReducer, GivesTheClosedFormForAnySizesRanksAndBuckets) {
           const FlatState state(parameters, torch::kCPU);
           OverlappedReducer reducer(comm, state, bucket_bytes);
           for (int step = 0; step < 2; ++step) {
-            state.reduced().zero_();
+            reducer.begin();
             state.metrics().fill_(comm.rank());
-            reducer.before_backward(/*last=*/true);
-            parameters.loss(comm.rank() + 1).backward();
+            run_shard(reducer, state, /*last=*/true,
+                      [&] { parameters.loss(comm.rank() + 1).backward(); });
             reducer.finish();
             expect_gradients(state, ranks * (ranks + 1) / 2);
             EXPECT_EQ(state.metrics()[1].item<float>(), ranks * (ranks - 1) / 2);
@@ -70,33 +85,38 @@ TEST(OverlappedReducer, ReducesAllBackwardPassesOfAStepWithTheLast) {
     Parameters parameters({7, 1000, 3});
     const FlatState state(parameters, torch::kCPU);
     OverlappedReducer reducer(comm, state, 64);
-    state.reduced().zero_();
-    // Rank r runs r + 1 passes, as a rank with r + 1 shards would.
-    for (int pass = 0; pass <= comm.rank(); ++pass) {
-      if (pass == comm.rank()) reducer.before_backward(/*last=*/true);
-      parameters.loss(1).backward();
+    for (int step = 0; step < 2; ++step) {
+      reducer.begin();
+      // Rank r has r + 1 shards.
+      for (int shard = 0; shard <= comm.rank(); ++shard) {
+        run_shard(reducer, state, shard == comm.rank(), [&] { parameters.loss(1).backward(); });
+      }
+      reducer.finish();
+      expect_gradients(state, 1 + 2 + 3);
     }
-    reducer.finish();
-    expect_gradients(state, 1 + 2 + 3);
   });
 }
 
+// In turn, each rank has an empty shard, no shard at all, or an empty one before its first.
 TEST(OverlappedReducer, ARankWithoutSamplesTakesPart) {
-  run_ranks(3, [](Communicator& comm) {
-    Parameters parameters({7, 1000, 3});
-    const FlatState state(parameters, torch::kCPU);
-    OverlappedReducer reducer(comm, state, 64);
-    for (int step = 0; step < 3; ++step) {
-      const bool idle = comm.rank() == step;
-      state.reduced().zero_();
-      if (!idle) {
-        reducer.before_backward(/*last=*/true);
-        parameters.loss(1).backward();
+  enum class Shards { kEmpty, kNone, kEmptyAndOne };
+  for (const Shards shards : {Shards::kEmpty, Shards::kNone, Shards::kEmptyAndOne}) {
+    run_ranks(3, [&](Communicator& comm) {
+      Parameters parameters({7, 1000, 3});
+      const FlatState state(parameters, torch::kCPU);
+      OverlappedReducer reducer(comm, state, 64);
+      for (int step = 0; step < 4; ++step) {
+        const bool chosen = comm.rank() == step % 3;
+        reducer.begin();
+        if (chosen && shards != Shards::kNone) run_empty_shard(reducer, state);
+        if (!chosen || shards == Shards::kEmptyAndOne) {
+          run_shard(reducer, state, /*last=*/true, [&] { parameters.loss(1).backward(); });
+        }
+        reducer.finish();
+        expect_gradients(state, shards == Shards::kEmptyAndOne ? 3 : 2);
       }
-      reducer.finish();
-      expect_gradients(state, 2);
-    }
-  });
+    });
+  }
 }
 
 // A world of one that notes what is started, and when.
@@ -172,8 +192,7 @@ TEST(OverlappedReducer, WaitsForNoFrozenParameter) {
     for (int step = 0; step < 2; ++step) {
       const size_t before = recorder.started.size();
       reducer.begin();
-      reducer.before_backward(/*last=*/true);
-      parameters.loss(1).backward();
+      run_shard(reducer, state, /*last=*/true, [&] { parameters.loss(1).backward(); });
       in_backward.push_back(static_cast<int64_t>(recorder.started.size() - before));
       reducer.finish();
       EXPECT_EQ(recorder.started.size() - before, 4u);
@@ -195,8 +214,8 @@ TEST(OverlappedReducer, LeavesZerosInTheGradientOfAFrozenParameter) {
       const FlatState state(parameters, torch::kCPU);
       OverlappedReducer reducer(comm, state, bucket_bytes);
       reducer.begin();
-      reducer.before_backward(/*last=*/true);
-      parameters.loss(comm.rank() + 1).backward();
+      run_shard(reducer, state, /*last=*/true,
+                [&] { parameters.loss(comm.rank() + 1).backward(); });
       reducer.finish();
       const auto& entries = state.parameter_entries();
       for (size_t k = 0; k < entries.size(); ++k) {

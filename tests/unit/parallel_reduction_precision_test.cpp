@@ -126,6 +126,7 @@ TEST(ReductionPrecision, SendsEachGradientOnceInTwoBytes) {
   reducer->begin();
   reducer->before_backward(/*last=*/true);
   weights.tensors[1].sum().backward();
+  reducer->after_shard(0);
   reducer->finish();
   EXPECT_EQ(comm.halves, state.gradients().numel());
   EXPECT_EQ(comm.floats, state.rest().numel());

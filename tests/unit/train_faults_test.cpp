@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "model_inputs.h"
 #include "refusal.h"
 #include "small_run.h"
 #include "train/faults.h"
@@ -111,10 +112,9 @@ TEST(Faults, ABitflipFlipsOneBitOfOneParameterOnce) {
 TEST(Faults, ANanComesIntoOneStepsGradient) {
   const TrainState state = small_state();
   const auto backward = [&] {
-    state.flat.reduced().zero_();
-    torch::Tensor sum = torch::zeros({});
-    for (const auto& parameter : state.network->parameters()) sum = sum + parameter.sum();
-    sum.backward();
+    Pass pass = kTraining;
+    pass.gradients = Gradients::kWrite;
+    state.network->forward(torch::rand({2, 3, 32, 32}), pass).square().sum().backward();
     return state.flat.gradients().isnan().sum().item<int64_t>();
   };
   Faults fault = faults("nan@2:0");

@@ -96,6 +96,13 @@ TEST(CrossEntropy, PassesNotANumberOn) {
   }
 }
 
+TEST(CrossEntropy, AClassThatIsRuledOutCostsNothing) {
+  const auto logits = torch::tensor({{0.0f, -std::numeric_limits<float>::infinity(), 0.0f}});
+  const Result found = run(logits, torch::tensor({0}, torch::kInt64), 1);
+  EXPECT_FLOAT_EQ(found.metrics[0].item<float>(), std::log(2.0f));
+  EXPECT_TRUE(torch::allclose(found.gradient, torch::tensor({{-0.5f, 0.0f, 0.5f}})));
+}
+
 TEST(CrossEntropy, TakesLogitsOfABfloat16Network) {
   const auto logits = torch::randn({5, 10}).to(torch::kBFloat16);
   const auto labels = torch::zeros({5}, torch::kInt64);

@@ -29,6 +29,9 @@ std::vector<std::unique_ptr<TrainState>> states(const Config& config, int ranks)
   std::vector<std::unique_ptr<TrainState>> found;
   for (int rank = 0; rank < ranks; ++rank) {
     found.push_back(std::make_unique<TrainState>(config, torch::kCPU));
+    for (const FlatEntry& entry : found.back()->flat.parameter_entries()) {
+      if (entry.tensor.grad().defined()) entry.tensor.grad().fill_(7);  // as a step before leaves
+    }
   }
   return found;
 }
