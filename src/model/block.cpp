@@ -30,7 +30,7 @@ bool is_trained(const torch::Tensor& parameter) {
 }
 
 // Memory for the gradient of a parameter, which may be undefined: its grad() itself where a kernel
-// may write there.
+// may write there. That of a frozen one is written all the same, and lost.
 class GradientPlace {
  public:
   GradientPlace(torch::Tensor parameter, Gradients how) : parameter_(std::move(parameter)) {
