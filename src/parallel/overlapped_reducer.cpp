@@ -28,8 +28,7 @@ OverlappedReducer::OverlappedReducer(Communicator& comm, const FlatState& state,
     : comm_(comm), gradients_(state.gradients()), reduced_(state.reduced()), rest_(state.rest()) {
   const bool rounds = type != torch::kFloat32;
   if (rounds) {
-    const torch::Tensor& gradients = state.gradients();
-    rounded_ = comm.allocate(gradients.numel(), gradients.options().dtype(type));
+    rounded_ = comm.allocate(gradients_.numel(), gradients_.options().dtype(type));
   }
   const auto element = static_cast<int64_t>(c10::elementSize(type));
   for (const Bucket& bucket : buckets_of(state, bucket_bytes / element, rounds)) {

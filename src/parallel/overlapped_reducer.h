@@ -40,6 +40,7 @@ class OverlappedReducer : public Reducer {
     int64_t parameters;   // that train; none where all are frozen: ready from the start
     int64_t missing = 0;  // of them, in this step
   };
+
   void watch(const torch::Tensor& parameter, size_t piece);
   void on_gradient(size_t piece);
   void start_ready();

@@ -102,7 +102,7 @@ void TrainStep::compute_shard(const Range& shard, int64_t samples, bool last) {
   {
     const Precision::Scope scope(precision_);
     logits = state_.network->forward(
-        batch.images, {true, table_.values(), batch.samples, updates_, for_next_gradients()});
+        batch.images, {true, table_.values(), batch.samples, updates_, prepare_gradients()});
   }
   if (buffers.numel() > 0) {
     state_.flat.buffer_sums().add_(buffers, static_cast<double>(shard.count) / global);
@@ -114,9 +114,9 @@ void TrainStep::compute_shard(const Range& shard, int64_t samples, bool last) {
   logits.backward(gradient);
 }
 
-// On a GPU, which launches one kernel after another, zeroing all gradients at once and adding is
-// less than writing over each.
-Gradients TrainStep::for_next_gradients() const {
+// What a shard is to do with the gradients that are there. On a GPU those that are to be written
+// over are zeroed here, in one launch instead of one a parameter, and added to.
+Gradients TrainStep::prepare_gradients() {
   if (!reducer_->writes_next()) return Gradients::kAdd;
   const torch::Tensor& gradients = state_.flat.gradients();
   if (gradients.is_cpu()) return Gradients::kWrite;

@@ -39,7 +39,7 @@ class TrainStep {
   void tell(const Wishes& wishes);
   void work(int64_t samples);
   void compute_shard(const Range& shard, int64_t samples, bool last);
-  Gradients for_next_gradients() const;
+  Gradients prepare_gradients();
   void update();
 
   TrainState& state_;
