@@ -1,29 +1,14 @@
-#include <algorithm>
-
+#include "base/cuda_grid.h"
 #include "optim/update_kernels.h"
 
 namespace cifar {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int64_t kMaxBlocks = 4096;  // each thread then takes several elements
-
-unsigned blocks_for(int64_t size) {
-  return static_cast<unsigned>(std::min((size + kThreads - 1) / kThreads, kMaxBlocks));
-}
-
-__device__ int64_t first_element() {
-  return int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-}
-__device__ int64_t stride() {
-  return int64_t{gridDim.x} * blockDim.x;
-}
-
 __global__ void adam_kernel(const AdamScalars* scalars, int64_t size,
                             float* __restrict__ parameters, const float* __restrict__ gradients,
                             float* __restrict__ exp_avg, float* __restrict__ exp_avg_sq) {
   const AdamScalars now = *scalars;
-  for (int64_t i = first_element(); i < size; i += stride()) {
+  for (int64_t i = first_element(); i < size; i += element_stride()) {
     adam_update(now, parameters[i], gradients[i], exp_avg[i], exp_avg_sq[i]);
   }
 }
@@ -32,7 +17,7 @@ __global__ void sgd_kernel(const SgdScalars* scalars, int64_t size, float* __res
                            const float* __restrict__ gradients,
                            float* __restrict__ momentum_buffer) {
   const SgdScalars now = *scalars;
-  for (int64_t i = first_element(); i < size; i += stride()) {
+  for (int64_t i = first_element(); i < size; i += element_stride()) {
     sgd_update(now, parameters[i], gradients[i], momentum_buffer[i]);
   }
 }
@@ -42,15 +27,15 @@ __global__ void sgd_kernel(const SgdScalars* scalars, int64_t size, float* __res
 cudaError_t launch_update(cudaStream_t stream, const AdamScalars* scalars, int64_t size,
                           float* parameters, const float* gradients, float* exp_avg,
                           float* exp_avg_sq) {
-  adam_kernel<<<blocks_for(size), kThreads, 0, stream>>>(scalars, size, parameters, gradients,
-                                                         exp_avg, exp_avg_sq);
+  adam_kernel<<<blocks_for(size), kThreadsPerBlock, 0, stream>>>(scalars, size, parameters,
+                                                                 gradients, exp_avg, exp_avg_sq);
   return cudaGetLastError();
 }
 
 cudaError_t launch_update(cudaStream_t stream, const SgdScalars* scalars, int64_t size,
                           float* parameters, const float* gradients, float* momentum_buffer) {
-  sgd_kernel<<<blocks_for(size), kThreads, 0, stream>>>(scalars, size, parameters, gradients,
-                                                        momentum_buffer);
+  sgd_kernel<<<blocks_for(size), kThreadsPerBlock, 0, stream>>>(scalars, size, parameters,
+                                                                gradients, momentum_buffer);
   return cudaGetLastError();
 }
 

@@ -5,6 +5,21 @@
 #include "parallel/shards.h"
 
 namespace cifar {
+namespace {
+
+// Whether all of a storage is this tensor's, in memory that nothing but tensors points to: a
+// device's is known to its graphs and to NCCL by address.
+bool can_move(const torch::Tensor& tensor) {
+  return tensor.is_cpu() && tensor.nbytes() == tensor.storage().nbytes();
+}
+
+// So that all views of either tensor see what was in the other.
+void swap_memory(const torch::Tensor& a, const torch::Tensor& b) {
+  const c10::Storage &first = a.storage(), &second = b.storage();
+  second.set_data_ptr(first.set_data_ptr(second.set_data_ptr({})));
+}
+
+}  // namespace
 
 OrderedSum::OrderedSum(Communicator& comm, torch::Tensor tensor, int64_t shards)
     : comm_(comm),
@@ -30,8 +45,22 @@ bool OrderedSum::after_shard(int64_t shard) {
   sum_.push({0, shard}, tensor_, add_siblings);
   if (shard + 1 == mine_.end()) return false;
   torch::Tensor& newest = sum_.back();
-  if (newest.is_same(tensor_)) newest = take_spare().copy_(tensor_);
+  if (newest.is_same(tensor_)) newest = put_aside();
   return true;
+}
+
+torch::Tensor OrderedSum::put_aside() {
+  const torch::Tensor spare = take_spare();
+  if (!can_move(tensor_)) return spare.copy_(tensor_);
+  swap_memory(spare, tensor_);
+  return spare;
+}
+
+void OrderedSum::take_back() {
+  torch::Tensor& only = sum_.back();
+  if (sum_.entries().size() != 1 || only.is_same(tensor_) || !can_move(tensor_)) return;
+  swap_memory(only, tensor_);
+  spare_.push_back(std::exchange(only, tensor_));
 }
 
 void OrderedSum::add(torch::Tensor& left, torch::Tensor& right) {
@@ -40,7 +69,7 @@ void OrderedSum::add(torch::Tensor& left, torch::Tensor& right) {
 }
 
 torch::Tensor OrderedSum::take_spare() {
-  if (spare_.empty()) return torch::empty_like(tensor_);
+  if (spare_.empty()) return torch::zeros_like(tensor_);  // the gaps between parameters, too
   torch::Tensor taken = std::move(spare_.back());
   spare_.pop_back();
   return taken;
@@ -52,9 +81,10 @@ Range OrderedSum::chunk_of(int rank) const {
 
 void OrderedSum::finish() {
   torch::NoGradGuard no_grad;
+  take_back();
   const Range chunk = chunk_of(comm_.rank());
   const torch::Tensor place = tensor_.narrow(0, chunk.first, chunk.count);
-  const torch::Tensor sum = sum_of_chunk();
+  const torch::Tensor sum = sum_into(place);
   if (sum.data_ptr() != place.data_ptr()) place.copy_(sum);
   for (const auto& entry : sum_.entries()) {
     if (!entry.value.is_same(tensor_)) spare_.push_back(entry.value);
@@ -62,7 +92,7 @@ void OrderedSum::finish() {
   gather_chunks();
 }
 
-torch::Tensor OrderedSum::sum_of_chunk() {
+torch::Tensor OrderedSum::sum_into(const torch::Tensor& place) {
   std::vector<Message> sends, receives;
   Sum sum(shards_);
   std::vector<Sum::Entry> parts;  // of this rank's chunk, from the leftmost shards on
@@ -85,7 +115,10 @@ torch::Tensor OrderedSum::sum_of_chunk() {
   }
   comm_.exchange(sends, receives);
   for (const auto& [node, part] : parts) {
-    sum.push(node, part, [](torch::Tensor& left, torch::Tensor& right) { left.add_(right); });
+    sum.push(node, part, [&place](torch::Tensor& left, torch::Tensor& right) {
+      if (right.const_data_ptr() == place.const_data_ptr()) std::swap(left, right);
+      left.add_(right);
+    });
   }
   TORCH_INTERNAL_ASSERT(sum.entries().size() == 1);
   return sum.entries().front().value;

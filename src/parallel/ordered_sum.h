@@ -33,9 +33,14 @@ class OrderedSum {
 
   void add(torch::Tensor& left, torch::Tensor& right);
   torch::Tensor take_spare();
+  // What is in the tensor, in another one; the tensor is free then, and on the CPU has other
+  // memory.
+  torch::Tensor put_aside();
+  // The tensor gets what all shards of this rank made, if that is one subtree and on the CPU.
+  void take_back();
   Range chunk_of(int rank) const;
-  // This rank's chunk, summed over all subtrees of all ranks.
-  torch::Tensor sum_of_chunk();
+  // This rank's chunk, summed over all subtrees of all ranks; in its place if part of it is there.
+  torch::Tensor sum_into(const torch::Tensor& place);
   void gather_chunks();
 
   Communicator& comm_;

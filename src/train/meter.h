@@ -5,6 +5,7 @@
 
 #include <torch/types.h>
 
+#include "base/step_values.h"
 #include "parallel/flat_state.h"
 #include "train/state.h"
 
@@ -20,23 +21,19 @@ class Meter {
  public:
   explicit Meter(const FlatState& flat);
 
-  // Adds the step just run over `samples` samples; its number (from 1) is an int64 [] on the
-  // device. Does not wait for the device, and may be captured.
-  void add(const torch::Tensor& step, int64_t samples);
+  // Adds what the step over `samples` samples left in flat.reduced(); `now` is on the device. Does
+  // not wait for the device, and may be captured.
+  void add(const StepValues* now, int64_t samples);
 
   // Moves the sums so far into `position`; waits for the device. Error(kDiverged), naming the first
   // such step, when a loss or gradient was not finite.
   Wishes read(Position& position);
 
  private:
-  struct Watched {
-    torch::Tensor step, sum;
-  };
+  void clear();
 
   const FlatState& flat_;
-  torch::Tensor sums_;       // float64 [4]: metrics(), the loss times the samples
-  Watched loss_, counts_;    // parts of metrics() and sums_
-  torch::Tensor first_bad_;  // float64 []: the first step that was not finite, or infinity
+  torch::Tensor sums_;  // uint8: MeterSums
 };
 
 }  // namespace cifar

@@ -82,8 +82,8 @@ void TrainStep::work(int64_t samples) {
   reducer_->finish();
 
   timer_.begin(Phase::kCompute);
+  meter_.add(table_.values(), samples);  // while the sums are still in the cache
   update();
-  meter_.add(table_.step_number(), samples);
 }
 
 // Puts the shard's part of the step's gradient, loss, right answers and running statistics into the

@@ -1,6 +1,5 @@
 #include "train/step_table.h"
 
-#include <cstddef>
 #include <cstring>
 
 #include "data/upload.h"
@@ -54,10 +53,6 @@ void StepTable::next() {
 
 const StepValues* StepTable::values() const {
   return static_cast<const StepValues*>(row_.const_data_ptr());
-}
-
-torch::Tensor StepTable::step_number() const {
-  return row_[0].narrow(0, offsetof(StepValues, step), sizeof(int64_t)).view(torch::kInt64)[0];
 }
 
 torch::Tensor StepTable::scalars(size_t group) const {

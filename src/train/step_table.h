@@ -33,7 +33,6 @@ class StepTable {
 
   // Of the step that next() moved on to, at the same place on the device each time.
   const StepValues* values() const;
-  torch::Tensor step_number() const;  // int64 []
   // uint8 [Optimizer::scalar_bytes()]
   torch::Tensor scalars(size_t group) const;
 

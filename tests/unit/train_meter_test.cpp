@@ -23,13 +23,17 @@ class MeterTest : public testing::Test {
   void step(int64_t step, int64_t samples, float loss, float correct, float stops = 0) {
     flat_.gradients().fill_(0.5);
     flat_.metrics().copy_(torch::tensor({loss, correct, stops, 0.0f}));
-    meter_->add(torch::tensor(step), samples);
+    add(step, samples);
   }
   void spoil(int64_t step, int64_t element, float value) {
     flat_.gradients().fill_(0.5);
     flat_.metrics().zero_();
     flat_.reduced()[element] = value;
-    meter_->add(torch::tensor(step), 4);
+    add(step, 4);
+  }
+  void add(int64_t step, int64_t samples) {
+    const StepValues now{.step = step};
+    meter_->add(&now, samples);
   }
 
   Network network_{{"flatten", "linear 10"}, {3, 32, 32}, 10, 42};
@@ -80,7 +84,7 @@ TEST_F(MeterTest, InfinitiesOfBothSignsDoNotHideEachOther) {
   spoil(2, 0, 0);
   flat_.reduced()[0] = kInfinity;
   flat_.reduced()[1] = -kInfinity;
-  meter_->add(torch::tensor(int64_t{3}), 4);
+  add(3, 4);
   EXPECT_THAT(refusal(ExitCode::kDiverged, [&] { meter_->read(position_); }), HasSubstr("step 1"));
 }
 
