@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <cmath>
 #include <vector>
 
 #include "parallel/ordered_reducer.h"
@@ -74,6 +75,29 @@ TEST(OrderedReducer, AddsInTheTreesOrderOnAnyNumberOfRanks) {
       }
     }
   }
+}
+
+// Shards write through the parameters' gradients, which lie apart: what lies between them stays
+// zero, in whatever memory the sums are taken.
+TEST(OrderedReducer, LeavesTheGapsBetweenGradientsAtZero) {
+  run_ranks(1, [](Communicator& comm) {
+    Weights weights(20);
+    const FlatState state(weights, torch::kCPU);
+    OrderedReducer reducer(comm, state, 8);
+    for (int left = 0; left < 2; ++left) {  // junk for the allocator to hand out again
+      std::vector<torch::Tensor> junk;
+      for (int i = 0; i < 8; ++i) junk.push_back(torch::full_like(state.reduced(), NAN));
+    }
+    const torch::Tensor gradient = weights.parameters()[0].mutable_grad();
+    reducer.begin();
+    for (int64_t shard = 0; shard < 8; ++shard) {
+      gradient.fill_(1);
+      reducer.after_shard(shard);
+    }
+    reducer.finish();
+    EXPECT_EQ(gradient.sum().item<float>(), 8 * 20);
+    EXPECT_EQ(state.gradients().sum().item<float>(), 8 * 20);
+  });
 }
 
 // A test that could not fail if these numbers added up alike in any order.
