@@ -63,7 +63,7 @@ void TrainStep::work(int64_t samples) {
   table_.next();
   reducer_->begin();
   flat.metrics().narrow(0, 2, 2).copy_(wishes_);
-  buffers_before_.copy_(flat.buffers());
+  if (buffers_before_.numel() > 0) buffers_before_.copy_(flat.buffers());
   ++updates_;
 
   const Range mine = part_of(shards_, comm_.size(), comm_.rank());
