@@ -5,7 +5,9 @@
 //   for each shard that the rank owns, empty ones too:
 //     writes_next()              whether the shard's gradients are to be written over what is in
 //                                state.gradients(), zeros if it is empty, or else added to it
-//     before_backward(last), after_shard(shard)
+//     before_backward(last)
+//     after_shard(shard)         state.reduced() and its views may have other memory then: keep no
+//                                address of it
 //   finish()        state.reduced() then holds the sum, on every rank; a rank without shards adds
 //                   zeros to it
 //

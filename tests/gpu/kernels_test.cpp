@@ -1,10 +1,15 @@
 // The CUDA kernels against the CPU's loops, which the unit tests check against PyTorch.
+#include <gmock/gmock.h>
+
+#include <cmath>
 #include <string>
 #include <vector>
 
 #include "gpu/gpu_test.h"
 #include "model/dropout_mask.h"
 #include "optim/optimizer.h"
+#include "train/meter.h"
+#include "unit/refusal.h"
 #include "unit/small_run.h"
 
 namespace cifar {
@@ -94,6 +99,38 @@ TEST_F(GpuTest, OptimizerKernelsDoWhatTheCpuDoes) {
   }
 }
 
+torch::Tensor to_device(StepValues now, torch::Device device) {
+  return torch::from_blob(&now, {int64_t{sizeof(now)}}, torch::kUInt8).to(device);
+}
+
+// With more elements than all threads of its kernel together.
+TEST_F(GpuTest, TheMeterAddsUpAndNamesTheFirstStepThatWasNotFinite) {
+  Network network({"flatten", "linear 400"}, {3, 32, 32}, 400, 42);
+  const FlatState flat(network, gpu_);
+  ASSERT_GT(flat.reduced().numel(), 4096 * 256);
+  Meter meter(flat);
+  const auto add = [&](int64_t step, int64_t samples) {
+    const auto now = to_device({.step = step}, gpu_);
+    meter.add(static_cast<const StepValues*>(now.const_data_ptr()), samples);
+  };
+  flat.gradients().fill_(0.5);
+  flat.metrics().copy_(torch::tensor({2.0f, 10.0f, 0.0f, 1.0f}));
+  add(1, 64);
+  add(2, 8);
+  Position position;
+  const Wishes wishes = meter.read(position);
+  EXPECT_FALSE(wishes.stop);
+  EXPECT_TRUE(wishes.checkpoint);
+  EXPECT_EQ(position.loss_sum, 2 * 72);
+  EXPECT_EQ(position.correct, 20);
+  for (const int64_t step : {5, 4, 6}) {  // the smallest counts, not the first to come
+    flat.reduced()[step % 2 == 0 ? 4096 * 256 + 1 : flat.gradients().numel()] = NAN;
+    add(step, 8);
+  }
+  EXPECT_THAT(refusal(ExitCode::kDiverged, [&] { meter.read(position); }),
+              testing::HasSubstr("step 4: the loss or a gradient is not finite"));
+}
+
 TEST_F(GpuTest, DropoutMasksAreTheCpusBits) {
   const auto samples = torch::tensor({5, 17, 49999, 0}, torch::kInt32);
   for (const int64_t elements : {1, 10, 2048, 32 * 32 * 32}) {
@@ -101,9 +138,7 @@ TEST_F(GpuTest, DropoutMasksAreTheCpusBits) {
     const auto found = torch::empty({4, elements}, gpu_);
     const DropoutLayer layer{7, 0.3f};
     const StepValues now{.epoch = 3, .seed = uint64_t{42} << 32 | 7};
-    const auto on_gpu =
-        torch::from_blob(const_cast<StepValues*>(&now), {int64_t{sizeof(now)}}, torch::kUInt8)
-            .to(gpu_);
+    const auto on_gpu = to_device(now, gpu_);
     fill_dropout_mask(layer, &now, samples, expected);
     fill_dropout_mask(layer, static_cast<const StepValues*>(on_gpu.const_data_ptr()),
                       samples.to(gpu_), found);
