@@ -57,8 +57,9 @@ torch::Tensor OrderedSum::put_aside() {
 }
 
 void OrderedSum::take_back() {
+  if (sum_.entries().size() != 1 || !can_move(tensor_)) return;
   torch::Tensor& only = sum_.back();
-  if (sum_.entries().size() != 1 || only.is_same(tensor_) || !can_move(tensor_)) return;
+  if (only.is_same(tensor_)) return;
   swap_memory(only, tensor_);
   spare_.push_back(std::exchange(only, tensor_));
 }
