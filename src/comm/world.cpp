@@ -118,8 +118,7 @@ void World::connect(int* argc, char*** argv) {
   // megabyte took four times as long as through shared memory. The threads that there are by now
   // (Signals has one) never read the environment.
   setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", /*overwrite=*/0);
-  // In four times larger pieces than it does by itself: two ranks exchange a quarter megabyte in 33
-  // instead of 46 us.
+  // Four times what it takes by itself: fewer, larger pieces (tests/bench/README.md has the times).
   setenv("OMPI_MCA_btl_vader_max_send_size", "131072", /*overwrite=*/0);
   const ExitGuard guard = all_ranks_within("start of MPI");
   int provided = 0;

@@ -8,7 +8,8 @@ namespace cifar {
 namespace {
 
 // Whether all of a storage is this tensor's, in memory that nothing but tensors points to: a
-// device's is known to its graphs and to NCCL by address.
+// device's is known to its graphs and to NCCL by address; on the CPU no communicator wants it to
+// lie anywhere (Communicator::allocate()).
 bool can_move(const torch::Tensor& tensor) {
   return tensor.is_cpu() && tensor.nbytes() == tensor.storage().nbytes();
 }

@@ -7,6 +7,9 @@
 // subtree, adds them in the tree's order, and hands the result to all. Where each rank holds one
 // subtree (S a power of two, a rank count that divides it) these are the bytes of a ring
 // all-reduce.
+//
+// On the CPU subtrees are put aside and brought back without a copy: the tensor, with all its
+// views, changes its memory.
 #pragma once
 
 #include <vector>
@@ -33,10 +36,9 @@ class OrderedSum {
 
   void add(torch::Tensor& left, torch::Tensor& right);
   torch::Tensor take_spare();
-  // What is in the tensor, in another one; the tensor is free then, and on the CPU has other
-  // memory.
+  // What is in the tensor, in another one; the tensor is free then.
   torch::Tensor put_aside();
-  // The tensor gets what all shards of this rank made, if that is one subtree and on the CPU.
+  // The tensor gets what all shards of this rank made, if that is one subtree and takes no copy.
   void take_back();
   Range chunk_of(int rank) const;
   // This rank's chunk, summed over all subtrees of all ranks; in its place if part of it is there.

@@ -6,10 +6,12 @@
 //     writes_next()              whether the shard's gradients are to be written over what is in
 //                                state.gradients(), zeros if it is empty, or else added to it
 //     before_backward(last)
-//     after_shard(shard)         state.reduced() and its views may have other memory then: keep no
-//                                address of it
+//     after_shard(shard)
 //   finish()        state.reduced() then holds the sum, on every rank; a rank without shards adds
 //                   zeros to it
+//
+// state.reduced() and its views may have other memory after after_shard() and finish(): keep
+// tensors, not addresses.
 //
 // Two bodies: overlapped (while backward runs, in whatever order the communicator adds) and ordered
 // (in one order, whichever rank holds which shard).

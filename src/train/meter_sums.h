@@ -4,7 +4,6 @@
 
 #include <cfloat>
 #include <cmath>
-#include <cstdint>
 #include <limits>
 
 #include "base/host_device.h"

@@ -49,6 +49,7 @@ void StepTable::load(const std::vector<StepPlan>& plans, int64_t updates) {
 void StepTable::next() {
   if (row_.is_cpu()) {  // without the dispatch of two operations, which are cold after a step
     int64_t& step = *counter_.mutable_data_ptr<int64_t>();
+    TORCH_INTERNAL_ASSERT(step < table_.size(0));
     const auto* rows = table_.const_data_ptr<uint8_t>();
     std::memcpy(row_.mutable_data_ptr(), rows + step * row_.numel(), row_.nbytes());
     ++step;

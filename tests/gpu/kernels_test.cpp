@@ -5,8 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "base/cuda_grid.h"
 #include "gpu/gpu_test.h"
 #include "model/dropout_mask.h"
+#include "model/network.h"
 #include "optim/optimizer.h"
 #include "train/meter.h"
 #include "unit/refusal.h"
@@ -14,6 +16,8 @@
 
 namespace cifar {
 namespace {
+
+constexpr int64_t kAllThreads = kMaxBlocks * kThreadsPerBlock;
 
 class BatchesKernel : public GpuTest {
  protected:
@@ -73,7 +77,7 @@ TEST_F(BatchesKernel, ShowsTheCpusViews) {
 // One element, one block, and more elements than all threads together.
 TEST_F(GpuTest, OptimizerKernelsDoWhatTheCpuDoes) {
   for (const std::string name : {"adam", "adamw", "sgd"}) {
-    for (const int64_t size : {1, 33, 4096 * 256 + 5}) {
+    for (const int64_t size : {int64_t{1}, int64_t{33}, kAllThreads + 5}) {
       SCOPED_TRACE(name + " with " + std::to_string(size) + " parameters");
       OptimizerConfig config;
       config.name = name;
@@ -107,7 +111,7 @@ torch::Tensor to_device(StepValues now, torch::Device device) {
 TEST_F(GpuTest, TheMeterAddsUpAndNamesTheFirstStepThatWasNotFinite) {
   Network network({"flatten", "linear 400"}, {3, 32, 32}, 400, 42);
   const FlatState flat(network, gpu_);
-  ASSERT_GT(flat.reduced().numel(), 4096 * 256);
+  ASSERT_GT(flat.reduced().numel(), kAllThreads);
   Meter meter(flat);
   const auto add = [&](int64_t step, int64_t samples) {
     const auto now = to_device({.step = step}, gpu_);
@@ -124,7 +128,7 @@ TEST_F(GpuTest, TheMeterAddsUpAndNamesTheFirstStepThatWasNotFinite) {
   EXPECT_EQ(position.loss_sum, 2 * 72);
   EXPECT_EQ(position.correct, 20);
   for (const int64_t step : {5, 4, 6}) {  // the smallest counts, not the first to come
-    flat.reduced()[step % 2 == 0 ? 4096 * 256 + 1 : flat.gradients().numel()] = NAN;
+    flat.reduced()[step % 2 == 0 ? kAllThreads + 1 : flat.gradients().numel()] = NAN;
     add(step, 8);
   }
   EXPECT_THAT(refusal(ExitCode::kDiverged, [&] { meter.read(position); }),

@@ -84,7 +84,7 @@ TEST(OrderedReducer, LeavesTheGapsBetweenGradientsAtZero) {
     Weights weights(20);
     const FlatState state(weights, torch::kCPU);
     OrderedReducer reducer(comm, state, 8);
-    for (int left = 0; left < 2; ++left) {  // junk for the allocator to hand out again
+    {  // junk for the allocator to hand out again
       std::vector<torch::Tensor> junk;
       for (int i = 0; i < 8; ++i) junk.push_back(torch::full_like(state.reduced(), NAN));
     }

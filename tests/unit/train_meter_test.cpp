@@ -20,9 +20,10 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 class MeterTest : public testing::Test {
  protected:
   // Reduced numbers as a step leaves them: gradients that are not zero, and the metrics.
-  void step(int64_t step, int64_t samples, float loss, float correct, float stops = 0) {
+  void step(int64_t step, int64_t samples, float loss, float correct, float stops = 0,
+            float checkpoints = 0) {
     flat_.gradients().fill_(0.5);
-    flat_.metrics().copy_(torch::tensor({loss, correct, stops, 0.0f}));
+    flat_.metrics().copy_(torch::tensor({loss, correct, stops, checkpoints}));
     add(step, samples);
   }
   void spoil(int64_t step, int64_t element, float value) {
@@ -62,6 +63,15 @@ TEST_F(MeterTest, TellsOnceThatARankWasAskedToStop) {
   EXPECT_TRUE(meter_->read(position_).stop);
   step(3, 4, 1, 1, 0);
   EXPECT_FALSE(meter_->read(position_).stop);
+}
+
+TEST_F(MeterTest, TellsOnceThatARankWantsACheckpoint) {
+  step(1, 4, 1, 1, 0, 1);
+  const Wishes wishes = meter_->read(position_);
+  EXPECT_TRUE(wishes.checkpoint);
+  EXPECT_FALSE(wishes.stop);
+  step(2, 4, 1, 1);
+  EXPECT_FALSE(meter_->read(position_).checkpoint);
 }
 
 TEST_F(MeterTest, NamesTheFirstStepThatWasNotFinite) {
