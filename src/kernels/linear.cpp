@@ -148,9 +148,9 @@ void weight_gradient(const LinearBlock& block, int64_t images, const float* inpu
                      const float* output_gradients, float* weight_gradients,
                      float* bias_gradients) {
   const int64_t features = block.features();
-  const Floats by_output = make_floats(block.out * images);
+  const Floats by_output = make_scratch(block.out * images);
   transpose_floats(output_gradients, images, block.out, by_output.get(), images);
-  const Floats by_image = hwy::AllocateAligned<float>(static_cast<size_t>(block.out * features));
+  const Floats by_image = make_scratch(block.out * features);
   sum_weight_gradient(block, images, input, by_output.get(), by_image.get());
   for (int64_t out = 0; out < block.out; ++out) {
     transpose_floats(by_image.get() + out * features, block.pixels, block.channels,

@@ -34,7 +34,7 @@ class Outputs {
     }
     rows_ = (block.conv_height() + 1) / 2;
     columns_ = (block.conv_width() + 1) / 2;
-    conv_ = make_floats(rows_ * columns_ * 4 * round_up(block.out_channels, block_channels()));
+    conv_ = make_scratch(rows_ * columns_ * 4 * round_up(block.out_channels, block_channels()));
   }
 
   // Squares of 2x2 convolution outputs that are wanted.

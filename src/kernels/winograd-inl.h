@@ -64,8 +64,8 @@ class Winograd {
         columns_((outputs.square_columns() + 1) / 2),
         image_(block, 2, 4),
         depth_(round_up(block.in_channels, kCacheLine)),
-        patches_(make_floats(kWinogradProducts * patch_stride())),
-        products_(make_floats(kWinogradProducts * product_stride())) {}
+        patches_(make_scratch(kWinogradProducts * patch_stride())),
+        products_(make_scratch(kWinogradProducts * product_stride())) {}
 
   void run(int64_t images, const float* input, const float* packed) {
     // Of several images at once the weights are read once.
