@@ -8,7 +8,6 @@
 namespace cifar {
 
 constexpr int kThreadsPerBlock = 256;
-
 constexpr int64_t kMaxBlocks = 4096;  // each thread then takes several elements
 
 inline unsigned blocks_for(int64_t size) {

@@ -82,7 +82,7 @@ void TrainStep::work(int64_t samples) {
   reducer_->finish();
 
   timer_.begin(Phase::kCompute);
-  meter_.add(table_.values(), samples);  // while the sums are still in the cache
+  meter_.add(table_.values(), samples);
   update();
 }
 
