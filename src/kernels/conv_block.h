@@ -48,6 +48,7 @@ bool can_compute(const ConvBlock& block);
 bool uses_winograd(const ConvBlock& block);
 
 // Weights as the two passes read them: once a change of the weights, for all images and threads.
+// `packed` holds zeros at first, or an earlier result for the same block.
 int64_t packed_weights_size(const ConvBlock& block);
 void pack_weights(const ConvBlock& block, const float* weights, float* packed);
 

@@ -72,7 +72,6 @@ void pack(const LinearBlock& block, const float* weights, float* packed) {
   }
   for (int64_t first = 0; first < block.out; first += lanes(), packed += features * lanes()) {
     const int64_t count = std::min(lanes(), block.out - first);
-    if (count < lanes()) std::fill_n(packed, features * lanes(), 0.0f);
     transpose_floats(by_output + first * features, count, features, packed, lanes());
   }
 }

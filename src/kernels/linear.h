@@ -18,7 +18,8 @@ struct LinearBlock {
   int64_t features() const { return pixels * channels; }
 };
 
-// Weights as the two passes read them: once a change of the weights.
+// Weights as the two passes read them: once a change of the weights. `packed` holds zeros at first,
+// or an earlier result for the same block.
 int64_t packed_weights_size(const LinearBlock& block);
 void pack_weights(const LinearBlock& block, const float* weights, float* packed);
 

@@ -131,10 +131,9 @@ HWY_INLINE void for_each_filter_run(const ConvBlock& block, const Layout& layout
   }
 }
 
-// Zero where a vector has no channel.
+// Where a vector has no channel, `filters` keeps its zeros.
 HWY_INLINE void load_filters(const ConvBlock& block, const Layout& layout, const float* weights,
                              float* filters) {
-  std::fill_n(filters, layout.planes * layout.filter_plane, 0.0f);
   for_each_filter_run(block, layout, [&](int64_t place, int64_t run, int64_t count) HWY_ATTR {
     copy_floats(weights + place, filters + run, count);
   });

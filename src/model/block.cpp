@@ -78,11 +78,18 @@ struct Records : torch::CustomClassHolder {
   Gradients how = Gradients::kAdd;
 };
 
+// Over what was packed before, unless a backward pass is yet to read that.
 void pack(Block& block, uint64_t number) {
-  if (number == 0 || number != block.packed_of) {
-    block.packed =
-        std::visit([&](const auto& of) { return pack_weights(of, block.weight); }, block.shape);
-  }
+  if (number != 0 && number == block.packed_of) return;
+  const torch::Tensor weight = block.weight.contiguous(order_of(block.weight));
+  std::visit(
+      [&](const auto& of) {
+        if (!block.packed.defined() || block.packed.use_count() > 1) {
+          block.packed = torch::zeros({packed_weights_size(of)}, weight.options());
+        }
+        pack_weights(of, weight.const_data_ptr<float>(), block.packed.mutable_data_ptr<float>());
+      },
+      block.shape);
   block.packed_of = number;
 }
 

@@ -39,13 +39,6 @@ bool fits(const ConvBlock& block, const torch::Tensor& input) {
          input.size(3) == block.width;
 }
 
-torch::Tensor pack_weights(const ConvBlock& block, const torch::Tensor& weight) {
-  const auto packed = torch::empty({packed_weights_size(block)}, weight.options());
-  pack_weights(block, weight.contiguous(kOrder).const_data_ptr<float>(),
-               packed.mutable_data_ptr<float>());
-  return packed;
-}
-
 torch::Tensor run_forward(const ConvBlock& block, BlockPass& pass, const torch::Tensor& bias,
                           bool winners) {
   const int64_t images = pass.input.size(0);

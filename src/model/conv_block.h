@@ -21,9 +21,6 @@ bool kernels_pay(const ConvBlock& block);
 // Whether a float32 input on the CPU has the block's shape.
 bool fits(const ConvBlock& block, const torch::Tensor& input);
 
-// The weights as the kernels read them; to be made again when they have changed.
-torch::Tensor pack_weights(const ConvBlock& block, const torch::Tensor& weight);
-
 // The output of the block for pass.input and pass.packed. With `winners` it makes pass.winners,
 // too.
 torch::Tensor run_forward(const ConvBlock& block, BlockPass& pass, const torch::Tensor& bias,

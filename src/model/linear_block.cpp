@@ -27,13 +27,6 @@ bool fits(const LinearBlock& block, const torch::Tensor& input) {
          input.numel() == input.size(0) * block.features();
 }
 
-torch::Tensor pack_weights(const LinearBlock& block, const torch::Tensor& weight) {
-  const auto packed = torch::empty({packed_weights_size(block)}, weight.options());
-  pack_weights(block, weight.contiguous().const_data_ptr<float>(),
-               packed.mutable_data_ptr<float>());
-  return packed;
-}
-
 torch::Tensor run_forward(const LinearBlock& block, BlockPass& pass, const torch::Tensor& bias,
                           bool) {
   const int64_t images = pass.input.size(0);

@@ -18,9 +18,6 @@ bool kernels_pay(const LinearBlock& block);
 // Whether a float32 input on the CPU, an image or flat, has the block's shape.
 bool fits(const LinearBlock& block, const torch::Tensor& input);
 
-// The weights as the kernels read them; to be made again when they have changed.
-torch::Tensor pack_weights(const LinearBlock& block, const torch::Tensor& weight);
-
 // The output, [batch, out], for pass.input and pass.packed. There are no winners to make.
 torch::Tensor run_forward(const LinearBlock& block, BlockPass& pass, const torch::Tensor& bias,
                           bool winners);

@@ -37,6 +37,7 @@ struct Case {
     result.output.resize(gradients.size());
     result.winners.resize(gradients.size());
     Floats packed(static_cast<size_t>(packed_weights_size(block)));
+    pack_weights(block, Floats(weights.size(), 7).data(), packed.data());  // an earlier result
     pack_weights(block, weights.data(), packed.data());
     conv_block_forward(block, images, input.data(), packed.data(),
                        with_bias ? bias.data() : nullptr, result.output.data(),

@@ -164,6 +164,25 @@ TEST(Block, ANetworkMayGoBeforeItsBackwardPass) {
   expect_near(parameters[0].grad(), expected_gradients()[0]);
 }
 
+// Kernels read weights that were packed for a pass; those of the next must not lie over them.
+TEST(Block, GoesBackwardWithTheWeightsOfItsForwardPass) {
+  const auto expected = expected_gradients();
+  Network network(kLayers, kImage, 10, 42);
+  Pass pass = training(Gradients::kWrite);
+  pass.weights = 1;
+  const auto loss = network.forward(images(), pass).square().sum();
+  {
+    const torch::NoGradGuard no_grad;
+    for (const auto& parameter : network.parameters()) parameter.mul_(-2);
+  }
+  pass.weights = 2;
+  const auto next = network.forward(images(), pass).square().sum();
+  EXPECT_NE(next.item<float>(), loss.item<float>());
+  loss.backward();
+  const auto parameters = trainable(network);
+  for (size_t i = 0; i < expected.size(); ++i) expect_near(parameters[i].grad(), expected[i]);
+}
+
 TEST(Block, ABatchOfNoImagesHasNoGradient) {
   Network network(kLayers, kImage, 10, 42);
   backward_onto_threes(network, at::MemoryFormat::ChannelsLast, Gradients::kWrite);
