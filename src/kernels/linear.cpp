@@ -1,6 +1,7 @@
 #include "kernels/linear.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #define HWY_TARGET_INCLUDE "kernels/linear.cpp"
@@ -57,22 +58,37 @@ HWY_INLINE int64_t lanes() {
   return static_cast<int64_t>(hn::Lanes(D()));
 }
 
-int64_t packed_size(const LinearBlock& block) {
-  return (round_up(block.out, lanes()) + block.out) * block.features();
+// A weight of one output between its own order and an image's: [rows][columns] to [columns][rows].
+HWY_INLINE void reorder(const float* from, int64_t rows, int64_t columns, float* to) {
+  if (rows == 1 || columns == 1) {
+    std::copy_n(from, rows * columns, to);
+  } else {
+    transpose_floats(from, rows, columns, to, rows);
+  }
 }
 
-// For forward [out / lanes][features][lanes], then for backward [out][features]; features in the
-// order of an image.
+int64_t packed_size(const LinearBlock& block) {
+  const int64_t features = block.features();
+  return round_up(block.out, lanes()) * features + block.out * round_up(features, lanes());
+}
+
+// For forward [out / lanes][features][lanes], then for backward [features / lanes][out][lanes];
+// features in the order of an image.
 void pack(const LinearBlock& block, const float* weights, float* packed) {
   const int64_t features = block.features();
-  float* const by_output = packed + round_up(block.out, lanes()) * features;
-  for (int64_t out = 0; out < block.out; ++out) {
-    transpose_floats(weights + out * features, block.channels, block.pixels,
-                     by_output + out * features, block.channels);
-  }
+  float* const backward = packed + round_up(block.out, lanes()) * features;
+  const Floats by_output = make_scratch(lanes() * features);
   for (int64_t first = 0; first < block.out; first += lanes(), packed += features * lanes()) {
     const int64_t count = std::min(lanes(), block.out - first);
-    transpose_floats(by_output + first * features, count, features, packed, lanes());
+    for (int64_t i = 0; i < count; ++i) {
+      float* const row = by_output.get() + i * features;
+      reorder(weights + (first + i) * features, block.channels, block.pixels, row);
+      for (int64_t place = 0; place < features; place += lanes()) {
+        hn::StoreU(load_floats(row + place, features - place), D(),
+                   backward + place * block.out + (first + i) * lanes());
+      }
+    }
+    transpose_floats(by_output.get(), count, features, packed, lanes());
   }
 }
 
@@ -81,13 +97,13 @@ void forward(const LinearBlock& block, int64_t images, const float* input, const
              const float* bias, float* output) {
   constexpr int64_t kSegment = 256;
   const int64_t features = block.features();
-  for (int64_t image = 0; image < images; image += kSums) {
-    Rows rows;
-    find_rows(rows, input + image * features, images - image, features);
-    for (int64_t out = 0; out < block.out; out += lanes()) {
-      const float* const weights = packed + out * features;
-      const int64_t count = block.out - out;
-      const V start = bias == nullptr ? hn::Zero(D()) : load_floats(bias + out, count);
+  for (int64_t out = 0; out < block.out; out += lanes()) {
+    const float* const weights = packed + out * features;
+    const int64_t count = block.out - out;
+    const V start = bias == nullptr ? hn::Zero(D()) : load_floats(bias + out, count);
+    for (int64_t image = 0; image < images; image += kSums) {
+      Rows rows;
+      find_rows(rows, input + image * features, images - image, features);
       V totals[kSums], sums[kSums];
       set(totals, start, Sums());
       for (int64_t first = 0; first < features; first += kSegment) {
@@ -102,65 +118,67 @@ void forward(const LinearBlock& block, int64_t images, const float* input, const
   }
 }
 
+// A few vectors of features at a time: their weights stay in the second-level cache for all images,
+// and an image gets whole cache lines in a row.
 void input_gradient(const LinearBlock& block, int64_t images, const float* packed,
                     const float* output_gradients, float* input_gradients) {
-  const int64_t features = block.features();
-  const float* const by_output = packed + round_up(block.out, lanes()) * features;
-  for (int64_t image = 0; image < images; image += kSums) {
-    Rows rows;
-    find_rows(rows, output_gradients + image * block.out, images - image, block.out);
-    for (int64_t first = 0; first < features; first += lanes()) {
-      const int64_t count = features - first;
-      V sums[kSums];
-      set(sums, hn::Zero(D()), Sums());
-      for (int64_t out = 0; out < block.out; ++out) {
-        add_products(sums, rows, out, load_floats(by_output + out * features + first, count),
-                     Sums());
+  const int64_t features = block.features(), part = 4 * lanes();
+  packed += round_up(block.out, lanes()) * features;
+  for (int64_t begin = 0; begin < features; begin += part) {
+    for (int64_t image = 0; image < images; image += kSums) {
+      Rows rows;
+      find_rows(rows, output_gradients + image * block.out, images - image, block.out);
+      for (int64_t first = begin; first < std::min(features, begin + part); first += lanes()) {
+        const float* const weights = packed + first * block.out;
+        V sums[kSums];
+        set(sums, hn::Zero(D()), Sums());
+        for (int64_t out = 0; out < block.out; ++out) {
+          add_products(sums, rows, out, hn::LoadU(D(), weights + out * lanes()), Sums());
+        }
+        store(sums, images - image, features - first, input_gradients + image * features + first,
+              features, Sums());
       }
-      store(sums, images - image, count, input_gradients + image * features + first, features,
-            Sums());
     }
   }
 }
 
-// `by_image` [out][features] takes the weight gradient in the order of an image.
-void sum_weight_gradient(const LinearBlock& block, int64_t images, const float* input,
-                         const float* gradients_by_output, float* by_image) {
+// The weight gradient of `outputs` of them, at most kSums, in the order of an image: to
+// [outputs][features].
+HWY_INLINE void sum_products(const LinearBlock& block, int64_t images, const float* input,
+                             int64_t outputs, const float* gradients_by_output, float* to) {
   const int64_t features = block.features();
-  for (int64_t out = 0; out < block.out; out += kSums) {
-    Rows rows;
-    find_rows(rows, gradients_by_output + out * images, block.out - out, images);
-    for (int64_t first = 0; first < features; first += lanes()) {
-      const int64_t count = features - first;
-      V sums[kSums];
-      set(sums, hn::Zero(D()), Sums());
-      for (int64_t image = 0; image < images; ++image) {
-        add_products(sums, rows, image, load_floats(input + image * features + first, count),
-                     Sums());
-      }
-      store(sums, block.out - out, count, by_image + out * features + first, features, Sums());
+  Rows rows;
+  find_rows(rows, gradients_by_output, outputs, images);
+  for (int64_t first = 0; first < features; first += lanes()) {
+    const int64_t count = features - first;
+    V sums[kSums];
+    set(sums, hn::Zero(D()), Sums());
+    for (int64_t image = 0; image < images; ++image) {
+      add_products(sums, rows, image, load_floats(input + image * features + first, count), Sums());
     }
+    store(sums, outputs, count, to + first, features, Sums());
   }
 }
 
-void weight_gradient(const LinearBlock& block, int64_t images, const float* input,
-                     const float* output_gradients, float* weight_gradients,
+void weight_gradient(const LinearBlock& block, int64_t images, int64_t first, int64_t count,
+                     const float* input, const float* output_gradients, float* weight_gradients,
                      float* bias_gradients) {
   const int64_t features = block.features();
-  const Floats by_output = make_scratch(block.out * images);
-  transpose_floats(output_gradients, images, block.out, by_output.get(), images);
-  const Floats by_image = make_scratch(block.out * features);
-  sum_weight_gradient(block, images, input, by_output.get(), by_image.get());
-  for (int64_t out = 0; out < block.out; ++out) {
-    transpose_floats(by_image.get() + out * features, block.pixels, block.channels,
-                     weight_gradients + out * features, block.pixels);
+  const Floats by_output = make_scratch(count * images);
+  transpose_floats(output_gradients + first, block.out, images, count, by_output.get(), images);
+  const Floats by_image = make_scratch(kSums * features);
+  for (int64_t i = 0; i < count; ++i) {
+    if (i % kSums == 0) {
+      sum_products(block, images, input, std::min(kSums, count - i), by_output.get() + i * images,
+                   by_image.get());
+    }
+    reorder(by_image.get() + i % kSums * features, block.pixels, block.channels,
+            weight_gradients + (first + i) * features);
   }
   if (bias_gradients == nullptr) return;
-  std::fill_n(bias_gradients, block.out, 0.0f);
-  for (int64_t image = 0; image < images; ++image) {
-    for (int64_t out = 0; out < block.out; ++out) {
-      bias_gradients[out] += output_gradients[image * block.out + out];
-    }
+  for (int64_t i = 0; i < count; ++i) {
+    const float* const gradients = by_output.get() + i * images;
+    bias_gradients[first + i] = std::accumulate(gradients, gradients + images, 0.0f);
   }
 }
 
@@ -195,11 +213,11 @@ void linear_input_gradient(const LinearBlock& block, int64_t images, const float
   HWY_DYNAMIC_DISPATCH(input_gradient)(block, images, packed, output_gradients, input_gradients);
 }
 
-void linear_weight_gradient(const LinearBlock& block, int64_t images, const float* input,
-                            const float* output_gradients, float* weight_gradients,
-                            float* bias_gradients) {
+void linear_weight_gradient(const LinearBlock& block, int64_t images, int64_t first, int64_t count,
+                            const float* input, const float* output_gradients,
+                            float* weight_gradients, float* bias_gradients) {
   HWY_DYNAMIC_DISPATCH(weight_gradient)
-  (block, images, input, output_gradients, weight_gradients, bias_gradients);
+  (block, images, first, count, input, output_gradients, weight_gradients, bias_gradients);
 }
 
 }  // namespace cifar

@@ -1,7 +1,6 @@
-// A linear layer with few outputs behind a flatten, on the CPU in float32: the last layer of a
-// classifier. A matrix library cuts such narrow products badly, and the flatten before it would
-// bring each image from channels_last into the order of the weights; here the weights are turned
-// once a step instead.
+// A linear layer behind a flatten, on the CPU in float32. A matrix library cuts the narrow products
+// of few images or outputs badly, and the flatten would bring each image from channels_last into
+// the order of the weights; here the weights are turned once a step instead.
 //
 // An image is [pixels][channels], as channels_last keeps it; weights are [out][channels][pixels],
 // as nn.Linear has them behind nn.Flatten. Pixels is 1 where there is no image. As in conv_block.h,
@@ -31,9 +30,10 @@ void linear_forward(const LinearBlock& block, int64_t images, const float* input
 void linear_input_gradient(const LinearBlock& block, int64_t images, const float* packed,
                            const float* output_gradients, float* input_gradients);
 
-// Writes the sums over images, in their order; bias_gradients may be null.
-void linear_weight_gradient(const LinearBlock& block, int64_t images, const float* input,
-                            const float* output_gradients, float* weight_gradients,
-                            float* bias_gradients);
+// Writes, for outputs [first, first + count), the sums over images, in their order; bias_gradients
+// may be null.
+void linear_weight_gradient(const LinearBlock& block, int64_t images, int64_t first, int64_t count,
+                            const float* input, const float* output_gradients,
+                            float* weight_gradients, float* bias_gradients);
 
 }  // namespace cifar

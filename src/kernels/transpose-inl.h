@@ -57,20 +57,21 @@ HWY_INLINE void transpose_4x4(const float* from, int64_t from_row, float* to, in
 
 #endif
 
-// to[x][y] = from[y][x]; `transpose_square` does squares of kSquare at a time.
+// to[x][y] = from[y][x], rows from_row and to_row apart; `transpose_square` does squares of kSquare
+// at a time.
 template <int64_t kSquare, typename T, class Square>
-HWY_INLINE void transpose(const T* from, int64_t rows, int64_t columns, T* to, int64_t to_row,
-                          const Square& transpose_square) {
+HWY_INLINE void transpose(const T* from, int64_t from_row, int64_t rows, int64_t columns, T* to,
+                          int64_t to_row, const Square& transpose_square) {
   const int64_t whole_rows = rows / kSquare * kSquare;
   const int64_t whole_columns = columns / kSquare * kSquare;
   for (int64_t y = 0; y < whole_rows; y += kSquare) {
     for (int64_t x = 0; x < whole_columns; x += kSquare) {
-      transpose_square(from + y * columns + x, to + x * to_row + y);
+      transpose_square(from + y * from_row + x, to + x * to_row + y);
     }
   }
   for (int64_t y = 0; y < rows; ++y) {
     for (int64_t x = y < whole_rows ? whole_columns : 0; x < columns; ++x) {
-      to[x * to_row + y] = from[y * columns + x];
+      to[x * to_row + y] = from[y * from_row + x];
     }
   }
 }
@@ -79,22 +80,30 @@ HWY_INLINE void transpose(const T* from, int64_t rows, int64_t columns, T* to, i
 HWY_INLINE void transpose_bytes(const uint8_t* from, int64_t rows, int64_t columns, uint8_t* to,
                                 int64_t to_row) {
 #if HWY_TARGET == HWY_SCALAR
-  transpose<1>(from, rows, columns, to, to_row, [](const uint8_t* a, uint8_t* b) { *b = *a; });
+  transpose<1>(from, columns, rows, columns, to, to_row,
+               [](const uint8_t* a, uint8_t* b) { *b = *a; });
 #else
-  transpose<16>(from, rows, columns, to, to_row, [&](const uint8_t* a, uint8_t* b) HWY_ATTR {
-    transpose_16x16(a, columns, b, to_row);
-  });
+  transpose<16>(from, columns, rows, columns, to, to_row,
+                [&](const uint8_t* a, uint8_t* b)
+                    HWY_ATTR { transpose_16x16(a, columns, b, to_row); });
+#endif
+}
+
+// The same of floats, of a part of each row of from_row floats.
+HWY_INLINE void transpose_floats(const float* from, int64_t from_row, int64_t rows, int64_t columns,
+                                 float* to, int64_t to_row) {
+#if HWY_TARGET == HWY_SCALAR
+  transpose<1>(from, from_row, rows, columns, to, to_row,
+               [](const float* a, float* b) { *b = *a; });
+#else
+  transpose<4>(from, from_row, rows, columns, to, to_row,
+               [&](const float* a, float* b) HWY_ATTR { transpose_4x4(a, from_row, b, to_row); });
 #endif
 }
 
 HWY_INLINE void transpose_floats(const float* from, int64_t rows, int64_t columns, float* to,
                                  int64_t to_row) {
-#if HWY_TARGET == HWY_SCALAR
-  transpose<1>(from, rows, columns, to, to_row, [](const float* a, float* b) { *b = *a; });
-#else
-  transpose<4>(from, rows, columns, to, to_row,
-               [&](const float* a, float* b) HWY_ATTR { transpose_4x4(a, columns, b, to_row); });
-#endif
+  transpose_floats(from, columns, rows, columns, to, to_row);
 }
 
 }  // namespace HWY_NAMESPACE

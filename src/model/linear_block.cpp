@@ -7,19 +7,21 @@
 namespace cifar {
 namespace {
 
-constexpr int64_t kImagesAThread = 32;  // images that are worth a thread
+constexpr int64_t kMostOutputs = 1024;
 
-// visit(first image, number of images), in parallel.
+// Images, and outputs of the weight gradient, that are worth a thread.
+constexpr int64_t kPart = 32;
+
+// visit(first, number) of `count` images or outputs, in parallel.
 template <class Visit>
-void for_each_part(int64_t images, const Visit& visit) {
-  at::parallel_for(0, images, kImagesAThread,
-                   [&](int64_t begin, int64_t end) { visit(begin, end - begin); });
+void for_each_part(int64_t count, const Visit& visit) {
+  at::parallel_for(0, count, kPart, [&](int64_t begin, int64_t end) { visit(begin, end - begin); });
 }
 
 }  // namespace
 
 bool kernels_pay(const LinearBlock& block) {
-  return has_vectors() && block.out <= 32;
+  return has_vectors() && block.out <= kMostOutputs;
 }
 
 bool fits(const LinearBlock& block, const torch::Tensor& input) {
@@ -46,16 +48,19 @@ void run_backward(const LinearBlock& block, const BlockPass& pass,
                   const BlockGradients& gradients) {
   const int64_t images = pass.input.size(0);
   const float *weights = pass.packed.const_data_ptr<float>(),
+              *in = pass.input.const_data_ptr<float>(),
               *out = gradients.output.const_data_ptr<float>();
-  if (float* const in = memory_or_null(gradients.input)) {
+  if (float* const to_input = memory_or_null(gradients.input)) {
     for_each_part(images, [&](int64_t first, int64_t count) {
       linear_input_gradient(block, count, weights, out + first * block.out,
-                            in + first * block.features());
+                            to_input + first * block.features());
     });
   }
-  linear_weight_gradient(block, images, pass.input.const_data_ptr<float>(), out,
-                         gradients.weight.mutable_data_ptr<float>(),
-                         memory_or_null(gradients.bias));
+  float* const to_weight = gradients.weight.mutable_data_ptr<float>();
+  float* const to_bias = memory_or_null(gradients.bias);
+  for_each_part(block.out, [&](int64_t first, int64_t count) {
+    linear_weight_gradient(block, images, first, count, in, out, to_weight, to_bias);
+  });
 }
 
 }  // namespace cifar

@@ -1,4 +1,4 @@
-// A linear layer with few outputs, and the flatten before it, on the kernels of kernels/linear.h
+// A linear layer, and the flatten before it, on the kernels of kernels/linear.h
 // and all of LibTorch's threads. Gradients are added over images in order: they do not depend on
 // the number of threads.
 #pragma once
@@ -10,9 +10,9 @@
 
 namespace cifar {
 
-// Whether the kernels are to be taken: with few outputs. A rule on shapes, so that results do not
-// depend on timing. Measured with 10 outputs behind a flatten of 2,048 (tests/bench/roofline, 8
-// images: half of LibTorch's time); the limit itself was not.
+// Whether the kernels are faster than LibTorch: with up to 1,024 outputs they were, behind 2,048 or
+// as many features, for 8 to 64 images (tests/bench/README.md); more were not measured. A rule on
+// shapes, so that results do not depend on timing.
 bool kernels_pay(const LinearBlock& block);
 
 // Whether a float32 input on the CPU, an image or flat, has the block's shape.

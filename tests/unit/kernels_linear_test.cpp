@@ -2,6 +2,9 @@
 // machine.
 #include <gtest/gtest.h>
 
+#include <utility>
+#include <vector>
+
 #include "kernels/linear.h"
 #include "kernels_reference.h"
 #include "kernels_targets.h"
@@ -39,7 +42,7 @@ struct LinearCase {
                    all.output.data());
     linear_input_gradient(block, images, packed.data(), gradients.data(),
                           all.input_gradient.data());
-    linear_weight_gradient(block, images, input.data(), gradients.data(),
+    linear_weight_gradient(block, images, 0, block.out, input.data(), gradients.data(),
                            all.weight_gradient.data(),
                            with_bias ? all.bias_gradient.data() : nullptr);
     return all;
@@ -81,10 +84,12 @@ struct LinearCase {
   }
 };
 
-// Pixels, channels, outputs, images: the article's last layer, and all that does not divide.
+// Pixels, channels, outputs, images: the article's last layer and its hidden ones, and all that
+// does not divide.
 const std::vector<std::vector<int64_t>> kShapes = {
-    {16, 128, 10, 16}, {1, 2048, 10, 8}, {16, 128, 32, 9}, {1, 1, 1, 1},  {1, 3, 2, 1},
-    {4, 5, 7, 3},      {9, 33, 10, 17},  {25, 17, 15, 2},  {1, 64, 9, 5}, {64, 64, 1, 8}};
+    {16, 128, 10, 16}, {16, 128, 128, 9}, {1, 128, 128, 20}, {1, 2048, 10, 8}, {16, 128, 32, 9},
+    {1, 1, 1, 1},      {1, 3, 2, 1},      {4, 5, 7, 3},      {9, 33, 10, 17},  {25, 17, 15, 2},
+    {1, 64, 9, 5},     {64, 64, 1, 8},    {9, 1, 5, 3},      {3, 41, 75, 6}};
 
 TEST(LinearKernel, EqualsPlainLoops) {
   on_each_instruction_set([] {
@@ -112,6 +117,24 @@ TEST(LinearKernel, GivesTheSameBitsOnEveryInstructionSet) {
       EXPECT_TRUE(same_bits(run.bias_gradient, runs[0].bias_gradient));
     }
   }
+}
+
+// So that threads may share them out in any way.
+TEST(LinearKernel, AnOutputsGradientsDoNotDependOnThoseBesideIt) {
+  RandomBlocks random;
+  const LinearCase given(random, {4, 5, 21}, 6);
+  const Results all = given.run(true);
+  Results parts;
+  parts.weight_gradient.resize(given.weights.size());
+  parts.bias_gradient.resize(given.bias.size());
+  for (const auto& [first, count] :
+       std::vector<std::pair<int64_t, int64_t>>{{19, 2}, {0, 1}, {1, 18}}) {
+    linear_weight_gradient(given.block, given.images, first, count, given.input.data(),
+                           given.gradients.data(), parts.weight_gradient.data(),
+                           parts.bias_gradient.data());
+  }
+  EXPECT_TRUE(same_bits(parts.weight_gradient, all.weight_gradient));
+  EXPECT_TRUE(same_bits(parts.bias_gradient, all.bias_gradient));
 }
 
 // So that threads may share a batch out in any way.

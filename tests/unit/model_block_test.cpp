@@ -1,4 +1,5 @@
 // A run of blocks as one operation of autograd: where it leaves the gradients of its parameters.
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
@@ -181,6 +182,22 @@ TEST(Block, GoesBackwardWithTheWeightsOfItsForwardPass) {
   loss.backward();
   const auto parameters = trainable(network);
   for (size_t i = 0; i < expected.size(); ++i) expect_near(parameters[i].grad(), expected[i]);
+}
+
+TEST(Block, OfALinearLayerGivesTheSameBitsOnOneAndTwoThreads) {
+  const int before = at::get_num_threads();
+  torch::manual_seed(4);
+  const auto input = torch::rand({70, 3, 32, 32});
+  std::vector<std::vector<torch::Tensor>> found;
+  for (const int threads : {1, 2}) {
+    at::set_num_threads(threads);
+    Network network({"flatten", "linear 100", "relu", "linear 10"}, kImage, 10, 42);
+    const auto logits = network.forward(input, kTraining);
+    found.push_back(gradients_of(logits.square().sum(), network));
+    found.back().push_back(logits);
+  }
+  at::set_num_threads(before);
+  for (size_t i = 0; i < found[0].size(); ++i) EXPECT_TRUE(found[0][i].equal(found[1][i])) << i;
 }
 
 TEST(Block, ABatchOfNoImagesHasNoGradient) {
