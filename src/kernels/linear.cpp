@@ -58,8 +58,9 @@ HWY_INLINE int64_t lanes() {
   return static_cast<int64_t>(hn::Lanes(D()));
 }
 
-// A weight of one output between its own order and an image's: [rows][columns] to [columns][rows].
-HWY_INLINE void reorder(const float* from, int64_t rows, int64_t columns, float* to) {
+// The weights of one output between their own order and an image's: [rows][columns] to
+// [columns][rows].
+HWY_INLINE void transpose_weights(const float* from, int64_t rows, int64_t columns, float* to) {
   if (rows == 1 || columns == 1) {
     std::copy_n(from, rows * columns, to);
   } else {
@@ -77,18 +78,22 @@ int64_t packed_size(const LinearBlock& block) {
 void pack(const LinearBlock& block, const float* weights, float* packed) {
   const int64_t features = block.features();
   float* const backward = packed + round_up(block.out, lanes()) * features;
-  const Floats by_output = make_scratch(lanes() * features);
+  const int64_t row = staggered_row(features);
+  const Floats by_output = make_scratch(lanes() * row);
   for (int64_t first = 0; first < block.out; first += lanes(), packed += features * lanes()) {
     const int64_t count = std::min(lanes(), block.out - first);
     for (int64_t i = 0; i < count; ++i) {
-      float* const row = by_output.get() + i * features;
-      reorder(weights + (first + i) * features, block.channels, block.pixels, row);
-      for (int64_t place = 0; place < features; place += lanes()) {
-        hn::StoreU(load_floats(row + place, features - place), D(),
-                   backward + place * block.out + (first + i) * lanes());
+      transpose_weights(weights + (first + i) * features, block.channels, block.pixels,
+                        by_output.get() + i * row);
+    }
+    transpose_floats(by_output.get(), row, count, features, packed, lanes());
+    for (int64_t place = 0; place < features; place += lanes()) {
+      float* const to = backward + place * block.out + first * lanes();
+      for (int64_t i = 0; i < count; ++i) {
+        const float* const from = by_output.get() + i * row + place;
+        hn::StoreU(load_floats(from, features - place), D(), to + i * lanes());
       }
     }
-    transpose_floats(by_output.get(), count, features, packed, lanes());
   }
 }
 
@@ -142,7 +147,7 @@ void input_gradient(const LinearBlock& block, int64_t images, const float* packe
   }
 }
 
-// The weight gradient of `outputs` of them, at most kSums, in the order of an image: to
+// The weight gradient of `outputs` outputs, at most kSums, in the order of an image: to
 // [outputs][features].
 HWY_INLINE void sum_products(const LinearBlock& block, int64_t images, const float* input,
                              int64_t outputs, const float* gradients_by_output, float* to) {
@@ -165,15 +170,17 @@ void weight_gradient(const LinearBlock& block, int64_t images, int64_t first, in
                      float* bias_gradients) {
   const int64_t features = block.features();
   const Floats by_output = make_scratch(count * images);
-  transpose_floats(output_gradients + first, block.out, images, count, by_output.get(), images);
+  if (images > 0) {  // else there may be no memory to point into
+    transpose_floats(output_gradients + first, block.out, images, count, by_output.get(), images);
+  }
   const Floats by_image = make_scratch(kSums * features);
   for (int64_t i = 0; i < count; ++i) {
     if (i % kSums == 0) {
       sum_products(block, images, input, std::min(kSums, count - i), by_output.get() + i * images,
                    by_image.get());
     }
-    reorder(by_image.get() + i % kSums * features, block.pixels, block.channels,
-            weight_gradients + (first + i) * features);
+    transpose_weights(by_image.get() + i % kSums * features, block.pixels, block.channels,
+                      weight_gradients + (first + i) * features);
   }
   if (bias_gradients == nullptr) return;
   for (int64_t i = 0; i < count; ++i) {

@@ -67,8 +67,7 @@ void pack_forward(const ConvBlock& block, const float* weights, float* packed) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
   const int64_t wide = block_channels(), in = block.in_channels;
   const int64_t taps = block.kernel * block.kernel;
-  // Rarely a multiple of 4096 bytes, which would put all rows into the same sets of the cache.
-  const int64_t row = round_up(block.out_channels, wide) + kCacheLine;
+  const int64_t row = staggered_row(round_up(block.out_channels, wide));
   const Floats by_tap = make_scratch(taps * in * row);  // [ky][kx][in][out]
   transpose_floats(weights, block.out_channels, taps * in, by_tap.get(), row);
   for (int64_t out = 0; out < block.out_channels; out += wide) {

@@ -131,7 +131,7 @@ HWY_INLINE void for_each_filter_run(const ConvBlock& block, const Layout& layout
   }
 }
 
-// Where a vector has no channel, `filters` keeps its zeros.
+// Where a vector has no channel, `filters` keeps the zeros that it must have.
 HWY_INLINE void load_filters(const ConvBlock& block, const Layout& layout, const float* weights,
                              float* filters) {
   for_each_filter_run(block, layout, [&](int64_t place, int64_t run, int64_t count) HWY_ATTR {

@@ -89,7 +89,7 @@ HWY_INLINE void transpose_bytes(const uint8_t* from, int64_t rows, int64_t colum
 #endif
 }
 
-// The same of floats, of a part of each row of from_row floats.
+// Of `rows` rows, from_row floats apart, the first `columns` floats.
 HWY_INLINE void transpose_floats(const float* from, int64_t from_row, int64_t rows, int64_t columns,
                                  float* to, int64_t to_row) {
 #if HWY_TARGET == HWY_SCALAR

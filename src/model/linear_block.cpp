@@ -7,7 +7,7 @@
 namespace cifar {
 namespace {
 
-constexpr int64_t kMostOutputs = 1024;
+constexpr int64_t kMostOutputs = 256;
 
 // Images, and outputs of the weight gradient, that are worth a thread.
 constexpr int64_t kPart = 32;

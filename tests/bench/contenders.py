@@ -90,7 +90,7 @@ class Program:
         return self.run(ranks, batch_size, "--max-steps", str(steps))[1]["images_per_second"]
 
     def rates_at_once(self, runs, batch_size, steps, *options):
-        """images/s of each of several runs of one rank at the same time, each on its own core."""
+        """images/s of each of several runs of one rank at the same time, each on its own cores."""
         with tempfile.TemporaryDirectory() as folder:
             folders = [os.path.join(folder, str(run)) for run in range(runs)]
             Finished([[*self.machine.binding(run, runs), *self.arguments(batch_size, folders[run]),
@@ -115,6 +115,16 @@ class Program:
     def environment():
         root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
         return root if os.geteuid() == 0 else {}
+
+
+class AtOnce:
+    """As many runs of one rank at the same time as others have ranks; images/s of all together."""
+
+    def __init__(self, program):
+        self.program = program
+
+    def images_per_second(self, runs, batch_size, steps):
+        return sum(self.program.rates_at_once(runs, batch_size, steps))
 
 
 class Script:

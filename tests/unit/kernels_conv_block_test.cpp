@@ -12,8 +12,6 @@
 namespace cifar {
 namespace {
 
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-
 struct Outcome {
   Floats output, input_gradient, weight_gradient, bias_gradient;
   std::vector<uint8_t> winners;

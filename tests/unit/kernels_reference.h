@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
@@ -14,6 +15,8 @@ namespace cifar {
 
 using Floats = std::vector<float>;
 using Doubles = std::vector<double>;
+
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 struct BlockResult {
   Doubles output, input_gradient, weight_gradient, bias_gradient;

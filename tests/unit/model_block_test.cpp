@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/linear_block.h"
 #include "model/network.h"
 #include "model_inputs.h"
 #include "trainable.h"
@@ -165,6 +166,23 @@ TEST(Block, ANetworkMayGoBeforeItsBackwardPass) {
   expect_near(parameters[0].grad(), expected_gradients()[0]);
 }
 
+TEST(Block, PacksWeightsIntoTheMemoryOfTheStepBefore) {
+  Network network(kLayers, kImage, 10, 42);
+  std::vector<const void*> packed;
+  for (const uint64_t number : {1, 2}) {
+    Pass pass = training(Gradients::kWrite);
+    pass.weights = number;
+    network.forward(images(), pass).sum().backward();
+    packed.push_back(network.steps().front().block->packed.data_ptr());
+  }
+  EXPECT_EQ(packed[0], packed[1]);
+}
+
+TEST(Block, IsLeftToLibTorchWithManyOutputs) {
+  EXPECT_TRUE(kernels_pay(LinearBlock{16, 128, 256}));
+  EXPECT_FALSE(kernels_pay(LinearBlock{16, 128, 257}));
+}
+
 // Kernels read weights that were packed for a pass; those of the next must not lie over them.
 TEST(Block, GoesBackwardWithTheWeightsOfItsForwardPass) {
   const auto expected = expected_gradients();
@@ -192,6 +210,7 @@ TEST(Block, OfALinearLayerGivesTheSameBitsOnOneAndTwoThreads) {
   for (const int threads : {1, 2}) {
     at::set_num_threads(threads);
     Network network({"flatten", "linear 100", "relu", "linear 10"}, kImage, 10, 42);
+    ASSERT_TRUE(network.steps().front().block);  // on the kernels
     const auto logits = network.forward(input, kTraining);
     found.push_back(gradients_of(logits.square().sum(), network));
     found.back().push_back(logits);

@@ -164,6 +164,7 @@ std::vector<std::vector<std::string>> networks() {
        "conv 16", "pool max 2", "residual", "conv 16", "relu", "add", "flatten", "linear 10"},
       {"whiten 3", "pool max 2", "relu", "flatten", "linear 10 no-bias unit-std", "scale 1/4"},
       {"conv 4 kernel 7", "relu", "pool max 2", "pool max 2", "flatten", "linear 10"},
+      {"conv 8", "relu", "pool max 4", "flatten", "linear 100", "relu", "linear 100", "linear 10"},
   };
 }
 
