@@ -13,8 +13,8 @@ namespace cifar {
 // Whether the kernels are faster than LibTorch: with few outputs. A rule on shapes, so that results
 // do not depend on timing. Measured on AVX-512 with one thread, 8 and 64 images, 2,048 features and
 // as many features as outputs (tests/bench/README.md): 1.9 to 4 times as fast with 128 and 256
-// outputs. Up to 1,024 they were ahead, too, but packing such weights takes as long as a few images,
-// and LibTorch gives even 8 images to all threads.
+// outputs. With up to 1,024 they were ahead, too, but then packing takes as long as a few images,
+// and more threads, which LibTorch uses for 8 images, too, would make up for it.
 bool kernels_pay(const LinearBlock& block);
 
 // Whether a float32 input on the CPU, an image or flat, has the block's shape.
