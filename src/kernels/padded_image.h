@@ -20,8 +20,8 @@ inline int64_t round_up(int64_t value, int64_t unit) {
   return (value + unit - 1) / unit * unit;
 }
 
-// Floats from one row to the next, at least so many: rarely a multiple of 4096 bytes, which would put
-// all rows into the same sets of the cache.
+// Floats from one row to the next, at least so many: rarely a multiple of 4096 bytes, which would
+// put all rows into the same sets of the cache.
 inline int64_t staggered_row(int64_t floats) {
   return round_up(floats, kCacheLine) + kCacheLine;
 }
