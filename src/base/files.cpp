@@ -1,6 +1,8 @@
 #include "base/files.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -19,14 +21,16 @@ class Descriptor {
   }
   int fd() const { return fd_; }
 
-  bool read_all(std::string& bytes) const {
+  // A file that grows meanwhile is read no further than `most`.
+  bool read_all(std::string& bytes, int64_t most) const {
     char block[1 << 16];
-    for (;;) {
+    while (static_cast<int64_t>(bytes.size()) < most) {
       const ssize_t count = read(fd_, block, sizeof(block));
       if (count < 0 && errno == EINTR) continue;
       if (count <= 0) return count == 0;
       bytes.append(block, static_cast<size_t>(count));
     }
+    return true;
   }
 
   bool write_all(std::string_view bytes) const {
@@ -56,12 +60,24 @@ bool flush_folder(const std::string& path) {
 
 }  // namespace
 
-std::string read_file(const std::string& path, ExitCode code) {
-  const Descriptor file(path, O_RDONLY);
-  std::string bytes;
-  if (file.fd() < 0 || !file.read_all(bytes)) {
+std::string read_file(const std::string& path, ExitCode code, int64_t most) {
+  // O_NONBLOCK: the opening of a FIFO that nobody writes to would wait for ever.
+  const Descriptor file(path, O_RDONLY | O_NONBLOCK);
+  struct stat status = {};
+  if (file.fd() < 0 || fstat(file.fd(), &status) != 0) {
     throw Error(code, path, std::strerror(errno), "a readable file");
   }
+  if (!S_ISREG(status.st_mode)) {
+    throw Error(code, path, S_ISDIR(status.st_mode) ? "a folder" : "not a regular file",
+                "a regular file");
+  }
+  if (status.st_size > most) {
+    throw Error(code, path, fmt::format("{} bytes", static_cast<int64_t>(status.st_size)),
+                fmt::format("at most {} bytes", most));
+  }
+  std::string bytes;
+  bytes.reserve(static_cast<size_t>(status.st_size));
+  if (!file.read_all(bytes, most)) throw Error(code, path, std::strerror(errno), "a readable file");
   return bytes;
 }
 

@@ -2,6 +2,7 @@
 // and name the file and the system's reason.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -9,7 +10,8 @@
 
 namespace cifar {
 
-std::string read_file(const std::string& path, ExitCode code);
+// Only regular files, of at most `most` bytes: a FIFO would hang, /dev/zero never ends.
+std::string read_file(const std::string& path, ExitCode code, int64_t most = int64_t{1} << 32);
 
 // Writes PATH.part, flushes it to the disk, renames it to PATH and flushes the folder: after a
 // crash PATH is the old file or the new one. On an error PATH.part is removed and PATH is as

@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <string>
@@ -71,7 +72,20 @@ TEST(ReadFile, NamesTheFileAndTheSystemsReason) {
   EXPECT_THAT(refusal(ExitCode::kData, [&] { read_file(folder / "none", ExitCode::kData); }),
               HasSubstr("none: No such file or directory; expected a readable file"));
   EXPECT_THAT(refusal(ExitCode::kData, [&] { read_file(folder.path(), ExitCode::kData); }),
-              HasSubstr("Is a directory"));
+              HasSubstr("a folder; expected a regular file"));
+}
+
+TEST(ReadFile, RefusesWhatHasNoEndAndWhatIsTooLarge) {
+  const TempFolder folder;
+  ASSERT_EQ(mkfifo((folder / "fifo").c_str(), 0600), 0);
+  for (const std::string& path : {folder / "fifo", std::string("/dev/zero")}) {
+    EXPECT_THAT(refusal(kCode, [&] { read_file(path, kCode); }),
+                HasSubstr("not a regular file; expected a regular file"));
+  }
+  write_file(folder / "file", "12345", kCode);
+  EXPECT_EQ(read_file(folder / "file", kCode, 5), "12345");
+  EXPECT_THAT(refusal(kCode, [&] { read_file(folder / "file", kCode, 4); }),
+              HasSubstr("5 bytes; expected at most 4 bytes"));
 }
 
 TEST(MakeFolder, MakesParentsAndIsContentWithWhatIsThere) {
