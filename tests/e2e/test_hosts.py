@@ -63,8 +63,6 @@ def test_each_rank_has_its_share_of_its_hosts_cores(hosts, local):
     assert all(cores == threads for _, _, cores, _, threads in ranks)
 
 
-@pytest.mark.skipif("--fault" not in run("--help").out,
-                    reason="the program was built without CIFAR_FAULTS")
 def test_a_link_that_was_cut_costs_no_bit(tmp_path, hosts, local):
     undisturbed = train(tmp_path / "undisturbed", *TRAINING).weights
     arguments = train_arguments(tmp_path / "run", *TRAINING, *SLOWLY)

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from cifar_ddp import (ENVIRONMENT, PROGRAM, RICH, checkpoint_path, checkpoint_steps, run, train,
+from cifar_ddp import (ENVIRONMENT, PROGRAM, RICH, checkpoint_path, checkpoint_steps, train,
                        train_arguments)
 from launch_copy import copy_launch, write_script
 
@@ -235,16 +235,12 @@ def test_it_rejects(job, arguments, message):
 
 ORDERED = [*RICH, "--reduction", "ordered", "--shards", 4, "--max-steps", 30, "--checkpoint-every", 5]
 
-needs_faults = pytest.mark.skipif("--fault" not in run("--help").out,
-                                  reason="the program was built without CIFAR_FAULTS")
-
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     return train(tmp_path_factory.mktemp("undisturbed") / "run", *ORDERED).weights
 
 
-@needs_faults
 @pytest.mark.parametrize("fault, resumes", [
     ("kill@2:1", []),  # config.toml is there and no checkpoint
     ("kill@23:0", ["resumed at step 20"]),
@@ -262,7 +258,6 @@ def test_a_lost_rank_costs_no_bit(tmp_path, undisturbed, fault, resumes):
     assert checkpoint_steps(tmp_path / "run") == [20, 25, 30]
 
 
-@needs_faults
 def test_a_stopped_rank_is_late_and_costs_no_bit(tmp_path, undisturbed):
     arguments = train_arguments(tmp_path / "run", *ORDERED, "--fault", "stop@12:1", "--timeout", 3)
     code, output, told = Job(tmp_path, PROGRAM).run("-n", 2, "--restarts", 1, *arguments)
@@ -271,7 +266,6 @@ def test_a_stopped_rank_is_late_and_costs_no_bit(tmp_path, undisturbed):
     assert output.splitlines()[-1] == f"weights {undisturbed}"
 
 
-@needs_faults
 def test_a_nan_is_not_mended(tmp_path):
     arguments = train_arguments(tmp_path / "run", *ORDERED, "--fault", "nan@7:1")
     code, _, told = Job(tmp_path, PROGRAM).run("-n", 2, "--restarts", 3, *arguments)

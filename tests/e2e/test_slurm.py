@@ -6,14 +6,10 @@ import time
 
 import pytest
 
-from cifar_ddp import CIFAR10_DIR, RICH, metrics, run, train
+from cifar_ddp import CIFAR10_DIR, RICH, metrics, train
 from slurm_cluster import Cluster, Folder, slowed_by, why_not_here
 
-pytestmark = [
-    pytest.mark.skipif(why_not_here() != "", reason=why_not_here()),
-    pytest.mark.skipif("--fault" not in run("--help").out,
-                       reason="the program was built without CIFAR_FAULTS"),
-]
+pytestmark = pytest.mark.skipif(why_not_here() != "", reason=why_not_here())
 
 TWO_BY_TWO = ["--nodes", 2, "--ntasks-per-node", 2]
 STEPS = 270
