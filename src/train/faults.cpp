@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/log.h"
 
 namespace cifar {
 namespace {
@@ -99,7 +100,7 @@ void flip_bit(const Fault& fault, const FlatState& state) {
     const auto bit = static_cast<int32_t>(fault.bit % 32);
     const auto bits = state.parameters().view(torch::kInt32);
     bits[entry.offset + element].bitwise_xor_(static_cast<int32_t>(uint32_t{1} << bit));
-    fmt::print(stderr, "cifar-ddp: fault: bit {} of element {} of {}\n", bit, element, entry.name);
+    print_message(fmt::format("fault: bit {} of element {} of {}", bit, element, entry.name));
     return;
   }
 }
@@ -131,8 +132,7 @@ void Faults::before_step(int64_t step, const FlatState& state) {
   heal_gradient();
   for (const Fault& fault : mine_) {
     if (fault.step != step) continue;
-    fmt::print(stderr, "cifar-ddp: fault: {}\n", fault.text);
-    std::fflush(stderr);
+    print_message("fault: " + fault.text);
     switch (fault.action) {
       case Fault::Action::kKill:
         kill(getpid(), SIGKILL);

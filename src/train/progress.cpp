@@ -4,9 +4,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <string>
+
+#include "base/log.h"
 
 namespace cifar {
 namespace {
@@ -55,15 +56,14 @@ void Progress::show(int64_t step, int64_t epoch, double loss, int64_t samples) {
   const double seconds = std::chrono::duration<double>(now - start_).count();
   const double left =
       seconds / static_cast<double>(step - first_step_) * static_cast<double>(steps_ - step);
-  fmt::print("\r\033[K[{}] epoch {} step {}/{} loss {:.3f} {:.0f} images/s {} left",
-             bar(step, steps_), epoch, step, steps_, loss, static_cast<double>(samples_) / seconds,
-             duration(left));
-  std::fflush(stdout);
+  print_text(fmt::format("\r\033[K[{}] epoch {} step {}/{} loss {:.3f} {:.0f} images/s {} left",
+                         bar(step, steps_), epoch, step, steps_, loss,
+                         static_cast<double>(samples_) / seconds, duration(left)));
   drawn_ = true;
 }
 
 void Progress::clear() {
-  if (drawn_) fmt::print("\r\033[K");
+  if (drawn_) print_text("\r\033[K");
   drawn_ = false;
 }
 

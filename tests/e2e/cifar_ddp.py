@@ -97,8 +97,9 @@ def start(*arguments, ranks=1, **options):
     """A job that goes on beside the test."""
     # A shell that starts the tests in the background has Ctrl-C ignored.
     return subprocess.Popen(command(*arguments, ranks=ranks), stdin=subprocess.DEVNULL, text=True,
-                            env=ENVIRONMENT, preexec_fn=heed_interrupts,
-                            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options)
+                            preexec_fn=heed_interrupts,
+                            **{"env": ENVIRONMENT, "stdout": subprocess.PIPE,
+                               "stderr": subprocess.PIPE} | options)
 
 
 def heed_interrupts():
