@@ -7,7 +7,6 @@
 #include <array>
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <vector>
 
 namespace cifar {
@@ -21,15 +20,11 @@ constexpr int kClasses = 10;
 constexpr std::array<const char*, kClasses> kClassNames = {
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
 
-// Records that lie one after another: a mapped file or a buffer, freed with the last reference.
+// Records that lie one after another, freed with the last reference.
 struct RecordBlock {
   std::shared_ptr<const uint8_t> bytes;
   int64_t records;
 };
-
-// Maps the file read-only; `bytes` (its size) must be a multiple of kRecordBytes. Throws
-// Error(kData) when the file cannot be opened or mapped.
-RecordBlock map_records(const std::string& file, int64_t bytes);
 
 class ImageSet {
  public:

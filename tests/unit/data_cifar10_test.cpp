@@ -112,11 +112,21 @@ TEST_F(Cifar10, CountsTheClasses) {
   for (const int64_t count : data.test.class_counts()) EXPECT_EQ(count, 1000);
 }
 
-TEST_F(Cifar10, KeepsTheMapForACopyOfTheSet) {
+TEST_F(Cifar10, KeepsTheBytesForACopyOfTheSet) {
   fill(2);
   ImageSet copy;
   { copy = open_cifar10(folder_.string()).train; }
   EXPECT_EQ(copy.label(20003), (3 + 2) % 10);
+}
+
+// With a map the bytes would change, and reading those beyond the end would kill the process.
+TEST_F(Cifar10, WhatHappensToAFileLaterDoesNotMatter) {
+  fill(0);
+  const Dataset data = open_cifar10(folder_.string());
+  put_byte(0, 1, 99);
+  fs::resize_file(file(0), 1000);
+  EXPECT_EQ(data.train.image(0)[0], 0);
+  EXPECT_EQ(data.train.label(9999), 9);
 }
 
 TEST_F(Cifar10, RefusesAMissingFolderAndSaysWhatHelps) {
