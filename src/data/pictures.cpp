@@ -122,10 +122,9 @@ std::vector<std::string> picture_files(const std::string& path) {
   std::error_code error;
   if (!std::filesystem::is_directory(path, error)) return {path};
   std::vector<std::string> files;
-  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
-    if (is_picture_name(entry.path())) files.push_back(entry.path().string());
+  for (const std::string& file : paths_in(path, ExitCode::kData)) {
+    if (is_picture_name(file)) files.push_back(file);
   }
-  if (error) throw Error(ExitCode::kData, path, error.message(), "a folder that can be read");
   if (files.empty()) {
     throw Error(ExitCode::kData, path, "no pictures in this folder",
                 "files that end in .png, .jpg or .jpeg");

@@ -200,7 +200,7 @@ std::string write_comparison(const std::vector<std::string>& runs, std::string f
   if (file.empty()) file = (shared / "report.html").string();
   for (const std::string& warning : comparison_warnings(groups)) log.warning(warning);
   const auto pictures = pictures_of(groups);
-  const fs::path path = fs::absolute(file).lexically_normal();
+  const fs::path path = absolute_path(file);
   const std::string stem = fs::path(path).replace_extension().string();
   for (const Picture& picture : pictures) {
     write_file(fmt::format("{}-{}.svg", stem, picture.name), svg_file(picture.svg),

@@ -100,18 +100,19 @@ double RunRecord::images_per_second() const {
 
 RunRecord read_run(const std::string& path) {
   RunRecord run;
-  run.path = fs::absolute(path).lexically_normal().string();
+  run.path = absolute_path(path);
   while (run.path.size() > 1 && run.path.back() == '/') run.path.pop_back();
   run.name = fs::path(run.path).filename().string();
-  if (!is_run(path)) {
+  const std::string file = run.path + "/config.toml";
+  if (!path_exists(file, ExitCode::kUsage) || !is_run(path)) {
     throw Error(ExitCode::kUsage, path, "no config.toml", "the directory of a run");
   }
-  const std::string file = run.path + "/config.toml";
   run.recipe = read_file(file, ExitCode::kUsage);
   run.config = parse_command_line(0, nullptr, {run.recipe, file}).config;
   read_metrics(run.path + "/metrics.jsonl", run);
-  if (fs::exists(run.path + "/run.json")) {
-    run.facts = run_facts_from(read_file(run.path + "/run.json", ExitCode::kUsage));
+  const std::string facts = run.path + "/run.json";
+  if (path_exists(facts, ExitCode::kUsage)) {
+    run.facts = run_facts_from(read_file(facts, ExitCode::kUsage));
   }
   return run;
 }
@@ -120,7 +121,9 @@ std::vector<std::string> find_runs(const std::vector<std::string>& arguments) {
   std::vector<std::string> runs;
   std::set<fs::path> seen;
   const auto add = [&](const fs::path& run) {
-    if (seen.insert(fs::weakly_canonical(run)).second) runs.push_back(run.string());
+    std::error_code error;  // then it is known by the name given
+    const fs::path known = fs::weakly_canonical(run, error);
+    if (seen.insert(error ? run : known).second) runs.push_back(run.string());
   };
   for (const std::string& argument : arguments) {
     if (is_run(argument)) {
@@ -128,12 +131,12 @@ std::vector<std::string> find_runs(const std::vector<std::string>& arguments) {
       continue;
     }
     std::vector<fs::path> inside;
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(argument, error)) {
-      if (is_run(entry.path())) inside.push_back(entry.path());
+    for (const std::string& path : paths_in(argument, ExitCode::kUsage)) {
+      if (is_run(path)) inside.emplace_back(path);
     }
     if (inside.empty()) {
-      throw Error(ExitCode::kUsage, argument, error ? error.message() : "no run in it",
+      const bool there = path_exists(argument, ExitCode::kUsage);
+      throw Error(ExitCode::kUsage, argument, there ? "no run in it" : "No such file or directory",
                   "the directory of a run (it has a config.toml), or a folder of such");
     }
     std::ranges::sort(inside);

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <ctime>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -19,10 +18,9 @@ namespace fs = std::filesystem;
 // step-NNNNNNNN.pt files of a folder, oldest first.
 std::vector<std::string> checkpoint_files(const std::string& folder) {
   std::vector<std::string> files;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with("step-") && name.ends_with(".pt")) files.push_back(entry.path().string());
+  for (const std::string& path : paths_in(folder, ExitCode::kCheckpoint)) {
+    const std::string name = fs::path(path).filename().string();
+    if (name.starts_with("step-") && name.ends_with(".pt")) files.push_back(path);
   }
   // By length first: steps beyond eight digits come last.
   std::sort(files.begin(), files.end(), [](const std::string& a, const std::string& b) {
@@ -37,19 +35,22 @@ std::string new_path(const std::string& name) {
   std::strftime(date, sizeof(date), "%Y%m%d-%H%M%S", std::localtime(&now));
   const std::string base = fmt::format("runs/{}-{}", name, date);
   std::string path = base;
-  for (int i = 2; fs::exists(path); ++i) path = fmt::format("{}-{}", base, i);
+  for (int i = 2; path_exists(path, ExitCode::kCheckpoint); ++i)
+    path = fmt::format("{}-{}", base, i);
   return path;
 }
 
-// What a crash left half written. What cannot be removed does no harm.
+// What a crash left half written. What cannot be found or removed does no harm.
 void remove_parts(const std::string& folder) {
-  std::vector<fs::path> parts;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const bool is_file = entry.symlink_status(error).type() == fs::file_type::regular;
-    if (is_file && entry.path().extension() == ".part") parts.push_back(entry.path());
+  std::vector<fs::path> parts;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (entry->path().extension() == ".part") parts.push_back(entry->path());
   }
-  for (const fs::path& part : parts) fs::remove(part, error);
+  for (const fs::path& part : parts) {
+    if (fs::symlink_status(part, error).type() == fs::file_type::regular) fs::remove(part, error);
+  }
 }
 
 FoundCheckpoint read_checkpoint(const std::string& file) {
@@ -60,8 +61,7 @@ FoundCheckpoint read_checkpoint(const std::string& file) {
 
 std::optional<FoundCheckpoint> newest_checkpoint(const std::string& folder, const Log& log) {
   const std::string inner = folder + "/checkpoints";
-  std::error_code error;
-  const auto files = checkpoint_files(fs::is_directory(inner, error) ? inner : folder);
+  const auto files = checkpoint_files(path_exists(inner, ExitCode::kCheckpoint) ? inner : folder);
   for (auto file = files.rbegin(); file != files.rend(); ++file) {
     try {
       return read_checkpoint(*file);
@@ -83,8 +83,8 @@ FoundCheckpoint find_checkpoint(const std::string& where, const Log& log) {
 }
 
 RunDirectory::RunDirectory(std::string path, const std::string& name, bool resuming, int64_t keep)
-    : path_(path.empty() ? new_path(name) : std::move(path)), keep_(keep) {
-  if (!resuming && fs::exists(path_ + "/config.toml")) {
+    : path_(path.empty() ? new_path(name) : std::move(path)), begins_(!resuming), keep_(keep) {
+  if (!resuming && path_exists(path_ + "/config.toml", ExitCode::kCheckpoint)) {
     throw Error(ExitCode::kUsage, "--run-dir " + path_, "a run is already there",
                 "a new folder, or --resume auto to go on");
   }
@@ -94,11 +94,21 @@ RunDirectory::RunDirectory(std::string path, const std::string& name, bool resum
 }
 
 void RunDirectory::write_config(const std::string& toml) const {
-  write_file(path_ + "/config.toml", toml, ExitCode::kCheckpoint);
+  write_first_file("config.toml", toml);
 }
 
 void RunDirectory::write_facts(const RunFacts& facts) const {
-  write_file(path_ + "/run.json", to_json(facts) + "\n", ExitCode::kCheckpoint);
+  write_first_file("run.json", to_json(facts) + "\n");
+}
+
+// What fails before there was a step must not look like a run, which the next try would not touch.
+void RunDirectory::write_first_file(const std::string& name, const std::string& text) const try {
+  write_file(path_ + "/" + name, text, ExitCode::kCheckpoint);
+} catch (const Error&) {
+  if (!begins_) throw;
+  std::error_code error;
+  for (const char* mine : {"/config.toml", "/run.json"}) fs::remove(path_ + mine, error);
+  throw;
 }
 
 void RunDirectory::write_checkpoint(const Checkpoint& checkpoint) const {
@@ -128,7 +138,7 @@ void RunDirectory::set_later_checkpoints_aside(int64_t step) const {
 }
 
 void RunDirectory::rewind_metrics(int64_t epochs) const {
-  if (!fs::exists(metrics_file())) return;
+  if (!path_exists(metrics_file(), ExitCode::kCheckpoint)) return;
   std::istringstream lines(read_file(metrics_file(), ExitCode::kCheckpoint));
   std::string kept;
   for (std::string line; std::getline(lines, line);) {
@@ -141,12 +151,8 @@ void RunDirectory::rewind_metrics(int64_t epochs) const {
   write_file(metrics_file(), kept, ExitCode::kCheckpoint);
 }
 
-void RunDirectory::append_metrics(const std::string& object) const {
-  std::ofstream file(metrics_file(), std::ios::app);
-  file << object << std::endl;
-  if (!file) {
-    throw Error(ExitCode::kCheckpoint, metrics_file(), "cannot be written", "a disk with room");
-  }
+void RunDirectory::append_metrics(const std::string& lines) const {
+  append_file(metrics_file(), lines + "\n", ExitCode::kCheckpoint);
 }
 
 }  // namespace cifar

@@ -39,19 +39,23 @@ class RunDirectory {
   // Moves the checkpoints after `step` into the folder superseded: a run that goes on from an
   // earlier one has another history.
   void set_later_checkpoints_aside(int64_t step) const;
+  // When they cannot be written, a run that begins leaves neither of the two.
   void write_config(const std::string& toml) const;
   void write_facts(const RunFacts& facts) const;
   // Deletes what exceeds the number to keep, after the new one is safe.
   void write_checkpoint(const Checkpoint& checkpoint) const;
   // Drops the lines of metrics.jsonl that a run with `epochs` whole epochs behind it writes again.
   void rewind_metrics(int64_t epochs) const;
-  // One line; `object` is JSON with the key "step".
-  void append_metrics(const std::string& object) const;
+  // One line or several, without the last newline; each is a JSON object with the key "step". On an
+  // error none of them is in the file.
+  void append_metrics(const std::string& lines) const;
 
  private:
   std::string metrics_file() const { return path_ + "/metrics.jsonl"; }
+  void write_first_file(const std::string& name, const std::string& text) const;
 
   std::string path_;
+  bool begins_;  // rather than going on with what is there
   int64_t keep_;
 };
 

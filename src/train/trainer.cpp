@@ -70,10 +70,14 @@ void Trainer::initialise_from_data() {
 ExitCode Trainer::run(const RunDirectory* directory, bool checkpoints) {
   directory_ = directory;
   checkpoints_ = checkpoints;
-  if (directory != nullptr) writer_.emplace(*directory);
+  if (directory != nullptr) {
+    writer_.emplace(*directory);
+    metrics_.emplace(*directory, log_);
+  }
   last_checkpoint_ = Clock::now();
   const ExitCode code = train_epochs();
   tell_checkpoint(/*wait=*/true);
+  if (metrics_) metrics_->finish();
   if (profiler_.pending()) log_.warning("no profile: the run ended before its steps");
   return code;
 }
@@ -251,8 +255,8 @@ void Trainer::tell_checkpoint(bool wait) {
   log_.line(std::exchange(checkpoint_line_, {}));
 }
 
-void Trainer::record(const std::string& json) const {
-  if (directory_ != nullptr) directory_->append_metrics(json);
+void Trainer::record(const std::string& json) {
+  if (metrics_) metrics_->append(json);
 }
 
 }  // namespace cifar

@@ -19,6 +19,7 @@
 #include "train/evaluation.h"
 #include "train/faults.h"
 #include "train/meter.h"
+#include "train/metrics_writer.h"
 #include "train/phase_timer.h"
 #include "train/profiler.h"
 #include "train/progress.h"
@@ -75,14 +76,15 @@ class Trainer {
   void write_checkpoint();
   void tell_checkpoint(bool wait);
   Wishes read_meter();
-  void record(const std::string& json) const;
+  void record(const std::string& json);
 
   const Config& config_;
   TrainState& state_;
   Communicator& comm_;
   const RunDirectory* directory_ = nullptr;
   bool checkpoints_ = true;
-  std::optional<CheckpointWriter> writer_;  // where there is a directory
+  std::optional<CheckpointWriter> writer_;  // these two where there is a directory
+  std::optional<MetricsWriter> metrics_;
   const Signals& signals_;
   const Log& log_;
 

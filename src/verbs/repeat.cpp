@@ -7,6 +7,8 @@
 #include <chrono>
 #include <cstring>
 #include <fstream>
+#include <optional>
+#include <utility>
 
 #include "base/files.h"
 #include "report/repeats.h"
@@ -109,6 +111,30 @@ void check(const Config& config, const std::string& output) {
   }
 }
 
+// Each write has all results so far: one that fails is mended by the next, and ends no training.
+class ResultsFile {
+ public:
+  ResultsFile(std::string path, const Log& log) : path_(std::move(path)), log_(log) {}
+
+  void write(const std::string& text) try {
+    write_file(path_, text, ExitCode::kCheckpoint);
+    failure_.reset();
+  } catch (const Error& error) {
+    if (!failure_)
+      log_.warning(std::string(error.what()) + "; tried again after the next training");
+    failure_ = error;
+  }
+  // Throws what the last write met.
+  void finish() const {
+    if (failure_) throw *failure_;
+  }
+
+ private:
+  std::string path_;
+  const Log& log_;
+  std::optional<Error> failure_;
+};
+
 }  // namespace
 
 ExitCode repeat(const Invocation& invocation) {
@@ -129,12 +155,14 @@ ExitCode repeat(const Invocation& invocation) {
   repeater.warm_up(warm_ups(device.device));
 
   std::vector<Repeat> repeats;
+  ResultsFile results(output, log);
   for (int64_t i = 0; i < config.evaluate.runs; ++i) {
     Repeat result;
     const ExitCode code = repeater.train(config.train.seed + i, result);
     if (code != ExitCode::kDone) {
       log.line(fmt::format("stopped after {} of {} trainings", i, config.evaluate.runs));
       if (i > 0) log.line(summary_of(facts, repeats));
+      results.finish();
       return code;
     }
     repeats.push_back(result);
@@ -142,10 +170,11 @@ ExitCode repeat(const Invocation& invocation) {
                          config.evaluate.runs, result.seed, result.accuracy, result.seconds));
     // After each, so that a run that fails takes none before it along.
     if (invocation.world.rank() == 0) {
-      write_file(output, json_of(facts, repeats).dump(2) + "\n", ExitCode::kUsage);
+      results.write(json_of(facts, repeats).dump(2) + "\n");
     }
   }
   log.line(summary_of(facts, repeats));
+  results.finish();
   log.line(output);
   return ExitCode::kDone;
 }

@@ -62,8 +62,8 @@ ExitCode report(const Invocation& invocation) {
   return ExitCode::kDone;
 }
 
-void report_after_training(const std::string& run, const std::vector<Prediction>& predictions,
-                           const ImageSet& test, const Log& log) try {
+bool report_after_training(const std::string& run, const std::vector<Prediction>& predictions,
+                           const ImageSet& test) try {
   const RunRecord record = read_run(run);
   std::optional<TestedImages> tested;
   if (!predictions.empty())
@@ -71,8 +71,11 @@ void report_after_training(const std::string& run, const std::vector<Prediction>
         TestedImages{predictions, test,
                      "the network at the end" + TestTimeAugmentation(record.config.train).text()});
   write_run_report(record, tested, record.path + "/report.html");
+  return true;
 } catch (const std::exception& error) {  // whatever it is: the training is done and stays so
-  log.warning(std::string("no report: ") + error.what());
+  print_error(std::string("no report: ") + error.what(),
+              "the training is done; `cifar-ddp report " + run + "` makes it");
+  return false;
 }
 
 }  // namespace cifar

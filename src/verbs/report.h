@@ -4,15 +4,15 @@
 #include <string>
 #include <vector>
 
-#include "base/log.h"
 #include "data/image_set.h"
 #include "train/predictions.h"
 
 namespace cifar {
 
 // RUN/report.html, the curves and TensorBoard's events. `predictions`: of the test split; empty
-// when the run has not come to its end. What goes wrong is a warning: the training is done.
-void report_after_training(const std::string& run, const std::vector<Prediction>& predictions,
-                           const ImageSet& test, const Log& log);
+// when the run has not come to its end. False when that failed, which it tells: the training is
+// done all the same.
+bool report_after_training(const std::string& run, const std::vector<Prediction>& predictions,
+                           const ImageSet& test);
 
 }  // namespace cifar

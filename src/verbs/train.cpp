@@ -26,11 +26,7 @@ std::optional<FoundCheckpoint> checkpoint_to_resume(const RunConfig& run, const 
 
 // The run directory that a checkpoint belongs to: DIR of DIR/checkpoints/step-N.pt.
 std::string directory_of(const std::string& checkpoint) {
-  return std::filesystem::absolute(checkpoint)
-      .lexically_normal()
-      .parent_path()
-      .parent_path()
-      .string();
+  return std::filesystem::path(absolute_path(checkpoint)).parent_path().parent_path().string();
 }
 
 // In the middle of an epoch the rest of it must be what it would have been.
@@ -116,10 +112,8 @@ std::unique_ptr<RunDirectory> open_directory(const Config& config, const Communi
                                              const std::optional<FoundCheckpoint>& found,
                                              const Log& log) {
   if (comm.rank() != 0) return nullptr;
-  const bool in_place =
-      config.run.resume == "auto" ||
-      (found && directory_of(found->file) ==
-                    std::filesystem::absolute(config.run.directory).lexically_normal().string());
+  const bool in_place = config.run.resume == "auto" ||
+                        (found && directory_of(found->file) == absolute_path(config.run.directory));
   auto directory = std::make_unique<RunDirectory>(config.run.directory, config.recipe, in_place,
                                                   config.run.keep);
   const Position at = found ? found->checkpoint.position : Position{};
@@ -171,12 +165,12 @@ ExitCode train(const Invocation& invocation) {
     log.line(fmt::format("stopped at step {}; go on with --run-dir {} --resume auto",
                          state.position.step, directory ? directory->path() : ""));
   }
-  if (directory) {
-    report_after_training(directory->path(), trainer.test_predictions(), dataset.test, log);
-  }
+  const bool reported =
+      !directory ||
+      report_after_training(directory->path(), trainer.test_predictions(), dataset.test);
   comm->barrier();  // rank 0 may still be writing: nobody leaves before it is done
   log.line("weights " + state.flat.hash());
-  return code;
+  return code == ExitCode::kDone && !reported ? ExitCode::kCheckpoint : code;
 }
 
 }  // namespace cifar

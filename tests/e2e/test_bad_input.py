@@ -424,9 +424,8 @@ def test_file_size_limit(run_dir, whole_run):
     """A quota: writes fail once a file is too long, as in a batch job with `ulimit -f`."""
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000))
-    # Python ignores SIGXFSZ; handed on, the write fails instead of the process.
     result = run("--run-dir", run_dir, "--resume", "auto", "--max-steps", 4, "--threads", 1,
-                 "--device", "cpu", preexec_fn=limit, restore_signals=False)
+                 "--device", "cpu", preexec_fn=limit)
     assert_error(result, CHECKPOINT, checkpoint_path(run_dir, 4), "File too large")
     assert checkpoint_steps(run_dir) == [1, 2, 3]
     assert resume(run_dir, "auto").weights == whole_run[1]

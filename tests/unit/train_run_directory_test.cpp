@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "obedient_root.h"
 #include "refusal.h"
 #include "temp_folder.h"
 #include "train/run_directory.h"
@@ -148,6 +149,31 @@ TEST_F(RunDirectoryTest, RefusesARunThatIsThereUnlessItResumes) {
               HasSubstr("a run is already there"));
   directory(0, true);
   EXPECT_EQ(read_file(path_ + "/config.toml", kCode), "epochs = 3\n");
+}
+
+// A folder stands where run.json would go.
+TEST_F(RunDirectoryTest, ABeginningThatFailsDoesNotBarTheNextTry) {
+  make_folder(path_ + "/run.json/inner", kCode);
+  const RunDirectory run = directory(0, false);
+  run.write_config("epochs = 3\n");
+  EXPECT_THAT(refusal(kCode, [&] { run.write_facts({}); }), HasSubstr("run.json: Is a directory"));
+  directory(0, false);
+}
+
+TEST_F(RunDirectoryTest, AResumeThatFailsAtItsFirstFileKeepsTheOldOnes) {
+  directory(0, false).write_config("epochs = 3\n");
+  make_folder(path_ + "/run.json/inner", kCode);
+  refusal(kCode, [&] { directory(0, true).write_facts({}); });
+  EXPECT_EQ(read_file(path_ + "/config.toml", kCode), "epochs = 3\n");
+}
+
+TEST_F(RunDirectoryTest, CheckpointsThatMayNotBeListedAreNotNone) {
+  directory().write_checkpoint(at_step(1));
+  const ObedientRoot root;
+  fs::permissions(path_ + "/checkpoints", fs::perms::none);
+  EXPECT_THAT(refusal(kCode, [&] { newest_checkpoint(path_, silent_); }),
+              HasSubstr("checkpoints: Permission denied"));
+  fs::permissions(path_ + "/checkpoints", fs::perms::owner_all);
 }
 
 TEST_F(RunDirectoryTest, RewindsTheMetricsToTheEpoch) {
