@@ -1,5 +1,6 @@
 # What there is to know about mpirun: the options that bind ranks to hosts and cores, what it says when
-# it ends, and whom it leaves behind. Sourced by launch/local.
+# it ends, and whom and what it leaves behind. Sourced by launch/local, launch/lib/guard and
+# launch/slurm.sbatch.
 # shellcheck shell=bash
 
 # GPUs that a program started here sees.
@@ -88,14 +89,32 @@ processes_of() { # SESSION
 }
 
 # Nobody may be left when the next start begins. Ranks whose mpirun was killed end by themselves in
-# a second or two, but not when they were stopped.
+# some seconds, with a checkpoint, but not when they hang. Fails when someone cannot be ended.
 end_session() { # SESSION
   local tries left
-  for tries in {1..150}; do
+  for tries in {1..180}; do
     mapfile -t left < <(processes_of "$1")
     ((${#left[@]})) || return 0
-    ((tries < 50)) || kill -KILL "${left[@]}" 2>/dev/null || true
+    ((tries < 80)) || kill -KILL "${left[@]}" 2>/dev/null || true
     sleep 0.1 || true
   done
-  die 6 "processes ${left[*]} cannot be ended"
+  return 1
+}
+
+# What mpirun removes unless it is killed: on this host its session folder, ompi.HOST.USER/pid.MPIRUN,
+# and the ranks' shared memory, vader_segment.HOST.USER.JOB.RANK. contact.txt in the session folder
+# begins with the number of mpirun's own job; that of its ranks is the next.
+remove_leftovers() { # MPIRUN
+  local base host name session job
+  base=${OMPI_MCA_orte_tmpdir_base:-${TMPDIR:-${TEMP:-${TMP:-/tmp}}}}
+  name=$(uname -n)
+  for host in "$name.$EUID" "${name%%.*}.$EUID"; do
+    session=$base/ompi.$host/pid.$1
+    [[ -d $session ]] || continue
+    job=$(sed -n '1s/^\([0-9]\{1,10\}\)\..*/\1/p' "$session/contact.txt" 2>/dev/null) || job=""
+    [[ -z $job ]] || rm -f "${OMPI_MCA_btl_vader_backing_directory:-/dev/shm}/vader_segment.$host.$(
+      printf %x $((job + 1)))".* || true
+    rm -rf "$session" || true
+    rmdir "$base/ompi.$host" 2>/dev/null || true
+  done
 }

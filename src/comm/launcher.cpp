@@ -1,21 +1,33 @@
 #include "comm/launcher.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
 #include <fstream>
+#include <mutex>
 #include <string>
+
+#include "base/error.h"
 
 namespace cifar {
 namespace {
 
 constexpr int kAbortMilliseconds = 3000;  // mpirun gives the ranks one second
 constexpr int kHangUpMilliseconds = 1000;
+constexpr std::chrono::milliseconds kLookEvery(100);
+constexpr std::chrono::seconds kOrphanGrace(6);
+constexpr const char* kOpenMpiGrace = "7";  // seconds; longer than ours
 
 // A process is named by a descriptor: its number may be given to another once it has ended. glibc
 // 2.36 has no pidfd_getfd, older ones none of these.
@@ -49,7 +61,53 @@ bool is_launcher(pid_t process) {
   return name == "mpirun" || name == "mpiexec" || name == "orterun" || name == "orted";
 }
 
+// False when the watch was told to end.
+bool sleep_unless_told(const std::stop_token& end, std::chrono::milliseconds time) {
+  std::mutex mutex;
+  std::unique_lock lock(mutex);
+  std::condition_variable_any().wait_for(lock, end, time, [] { return false; });
+  return !end.stop_requested();
+}
+
+// Pipes and terminals that led to the launcher: a write to them would be an error, or a signal.
+void drop_output() {
+  const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  if (nowhere < 0) return;
+  for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) {
+    struct stat status {};
+    if (fstat(fd, &status) == 0 && !S_ISREG(status.st_mode)) dup2(nowhere, fd);
+  }
+  close(nowhere);
+}
+
+// The files of all ranks of this host: they have lost the same launcher. Who has mapped them goes
+// on.
+void remove_shared_memory() {
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    const size_t path = line.find('/');
+    if (path == std::string::npos) continue;
+    if (line.find("/vader_segment.", path) != std::string::npos) unlink(line.c_str() + path);
+  }
+}
+
+void watch(const std::stop_token& end, pid_t launcher) {
+  while (getppid() == launcher) {
+    if (!sleep_unless_told(end, kLookEvery)) return;
+  }
+  drop_output();
+  remove_shared_memory();
+  kill(getpid(), SIGTERM);
+  if (sleep_unless_told(end, kOrphanGrace)) std::_Exit(static_cast<int>(ExitCode::kPeerLost));
+}
+
 }  // namespace
+
+LauncherWatch::LauncherWatch() {
+  setenv("PMIX_MCA_event_caching_window", kOpenMpiGrace, /*overwrite=*/0);
+  prctl(PR_SET_PDEATHSIG, SIGCONT);
+  thread_ = std::jthread(watch, getppid());
+}
 
 void see_launcher_off() {
   const pid_t launcher = getppid();

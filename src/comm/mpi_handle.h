@@ -8,11 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "comm/launcher.h"
 #include "comm/world.h"
 
 namespace cifar {
 
 struct World::Mpi {
+  LauncherWatch launcher;          // from before MPI_Init to after MPI_Finalize
   MPI_Comm all = MPI_COMM_NULL;    // duplicates of MPI_COMM_WORLD, errors returned: for the work,
   MPI_Comm roll = MPI_COMM_NULL;   // and for roll calls
   MPI_Comm node = MPI_COMM_NULL;   // the ranks of this host
