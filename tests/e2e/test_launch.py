@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from launch_copy import ROOT, copy_launch, error_line, run, write_script
+from launch_copy import ROOT, copy_launch, error_line, forget_public_sources, run, write_script
 
 
 @pytest.fixture
@@ -138,6 +138,7 @@ def quickstart(tree, tmp_path):
     """launch/quickstart with a setup that does nothing and a program that prints its arguments."""
     write_script(tree / "launch" / "setup", "")
     write_script(tree / "build" / "cifar-ddp", 'echo "$@"; exit 42\n')
+    forget_public_sources(tree)
     write_script(tmp_path / "tools" / "nvidia-smi", '[[ -z $FAKE_GPU ]] || echo "GPU 0: Fake"\n')
 
     def start(*arguments, cuda=False, **environment):
