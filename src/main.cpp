@@ -48,7 +48,7 @@ int main(int argc, char** argv) {
   cifar::Signals signals;
   std::optional<cifar::World> world;
   try {
-    world.emplace(&argc, &argv);
+    world.emplace(&argc, &argv, cifar::timeout_of(argc, argv));
     const cifar::Log log(world->rank());
     const cifar::Invocation invocation{argc,   argv,    cifar::parse_command_line(argc, argv),
                                        *world, signals, log};

@@ -12,11 +12,35 @@ count_gpus() {
   fi
 }
 
+# The CPU quota of this process's control groups, as src/base/cpu_quota.h finds it: whole cores, at least
+# one; nothing without a quota. ROOT is the folder in which /proc and /sys lie.
+cpu_quota() { # ROOT
+  local root=$1 mounted folder kind options group above
+  while read -r mounted folder kind options; do
+    group=$(awk -F: -v kind="$kind" '
+      kind == "cgroup2" ? $2 == "" : "," $2 "," ~ /,cpu,/ { sub(/^[^:]*:[^:]*:/, ""); print; exit }
+    ' "$root/proc/self/cgroup")
+    [[ $kind == cgroup2 || ,$options, == *,cpu,* ]] || continue
+    above=${mounted%/}
+    if [[ $group/ == "$above"/* ]]; then group=${group#"$above"}; else group=""; fi
+    while :; do
+      cat "$root$folder$group/cpu.max" 2>/dev/null ||
+        paste -d ' ' "$root$folder$group"/cpu.cfs_{quota,period}_us 2>/dev/null || true
+      [[ -n $group ]] || break
+      group=${group%/*}
+    done
+  done < <(awk '{ for (i = 7; $i != "-"; i++); if ($(i + 1) ~ /^cgroup2?$/) print $4, $5, $(i + 1), $(i + 3) }' \
+    "$root/proc/self/mountinfo" 2>/dev/null) |
+    awk '$1 > 0 && (best == "" || $1 / $2 < best) { best = $1 / $2 }
+      END { if (best != "") { n = int(best + 0.5); print (n > 0 ? n : 1) } }'
+}
+
 # Cores, not hardware threads, that this process may use.
 count_cores() {
-  local allowed
+  local allowed quota
   allowed=$(awk '$1 == "Cpus_allowed_list:" { print $2 }' /proc/self/status)
-  lscpu --online --parse=CPU,CORE,SOCKET 2>/dev/null | awk -F, -v allowed="$allowed" '
+  quota=$(cpu_quota /)
+  lscpu --online --parse=CPU,CORE,SOCKET 2>/dev/null | awk -F, -v allowed="$allowed" -v quota="$quota" '
     BEGIN {
       n = split(allowed, parts, ",")
       for (i = 1; i <= n; i++) {
@@ -26,7 +50,10 @@ count_cores() {
     }
     /^#/ || !($1 in ok) || ($2, $3) in seen { next }
     { seen[$2, $3] = 1; cores++ }
-    END { print (cores > 0 ? cores : 1) }'
+    END {
+      if (quota != "" && quota < cores) cores = quota
+      print (cores > 0 ? cores : 1)
+    }'
 }
 
 # The slots of each host of a host file, a number a line; fails on a line that is none.

@@ -1,6 +1,7 @@
-// Ctrl-C, SIGTERM and SIGUSR1, taken by a thread of its own instead of a handler with globals.
-// Until hold() they end the process at once; after it the first one is only noted, so that the step
-// can be finished and a checkpoint written, and a second SIGINT ends the process.
+// Ctrl-C, SIGTERM, SIGUSR1 and, unless it is ignored, SIGHUP, taken by a thread of its own instead
+// of a handler with globals. Until hold() they end the process at once; after it the first one is
+// only noted, so that the step can be finished and a checkpoint written, and a second SIGINT ends
+// the process.
 #pragma once
 
 #include <atomic>

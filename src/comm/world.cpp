@@ -7,9 +7,12 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 
+#include "base/cpu_quota.h"
 #include "base/error.h"
-#include "comm/exit_guard.h"
+#include "base/exit_guard.h"
+#include "base/launch.h"
 #include "comm/launcher.h"
 #include "comm/roll_call.h"
 
@@ -17,24 +20,17 @@ namespace cifar {
 namespace {
 
 constexpr int kTextBytes = 256;
-constexpr double kStartSeconds = 300;
 constexpr double kAbortSeconds = 5;
-constexpr double kSilenceSeconds = 3;  // of the other ranks, when rank 0 tells an error of all
+constexpr double kSilenceSeconds = 3;   // of the other ranks, when rank 0 tells an error of all
+constexpr double kPatienceSeconds = 5;  // with a rank that is stopped in its last moments
 
-bool has(const char* variable) {
-  return std::getenv(variable) != nullptr;
-}
-
-// mpirun sets the first, PMIx (srun --mpi=pmix) the second, PMI-1 and PMI-2 the third.
-bool started_by_launcher() {
-  return has("OMPI_COMM_WORLD_SIZE") || has("PMIX_RANK") || has("PMI_RANK");
-}
-
-void refuse_plain_srun() {
-  const char* tasks = std::getenv("SLURM_STEP_NUM_TASKS");
-  if (tasks == nullptr || std::atoi(tasks) < 2) return;
-  throw Error(ExitCode::kUsage, "srun",
-              std::string(tasks) + " tasks that know nothing of each other", "srun --mpi=pmix");
+// One process of several that know nothing of each other. When launchers see the first one fail,
+// most end the others, so that one alone tells.
+void refuse_to_run_alone(const Launch& launch) {
+  if (launch.rank != 0) {
+    std::this_thread::sleep_for(std::chrono::duration<double>(kSilenceSeconds));
+  }
+  throw Error(ExitCode::kUsage, launch.launcher, launch.found(), launch.remedy);
 }
 
 // "0-3,8": equal masks, equal texts.
@@ -50,13 +46,39 @@ std::string to_text(const cpu_set_t& mask) {
   return text;
 }
 
-// For calls of MPI that take as long as they like: there is no telling whom they wait for.
-ExitGuard all_ranks_within(const char* what) {
-  const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
-  if (rank == nullptr) rank = std::getenv("PMIX_RANK");
-  const bool first = rank == nullptr || std::atoi(rank) == 0;
-  return {kStartSeconds + (first ? 0 : kSilenceSeconds), static_cast<int>(ExitCode::kPeerLost),
-          fmt::format("{}: not done within {} s; expected all ranks", what, kStartSeconds)};
+// Of a rank that is not in an MPI_Comm_rank yet, or not any more; -1: unknown.
+int rank_of(const Process& process) {
+  const auto rank = process.variable("OMPI_COMM_WORLD_RANK");
+  const auto other = rank ? rank : process.variable("PMIX_RANK");
+  return other ? std::atoi(other->c_str()) : -1;
+}
+
+// "rank 1 (process 4711 is stopped)"; of those on this host. Empty: none is.
+std::string stopped_ranks() {
+  std::string text;
+  for (const Process& process : siblings()) {
+    if ((process.state != 'T' && process.state != 't') || rank_of(process) < 0) continue;
+    text += fmt::format("{}rank {} (process {} is stopped)", text.empty() ? "" : ", ",
+                        rank_of(process), process.id);
+  }
+  return text;
+}
+
+// Calls of MPI that take as long as they like do not say whom they wait for.
+LastWords words_about(const char* what, double seconds) {
+  return [what, seconds] {
+    const std::string stopped = stopped_ranks();
+    return stopped.empty()
+               ? fmt::format("{}: not done within {} s; expected all ranks (--timeout)", what,
+                             seconds)
+               : fmt::format("{}: {} did not arrive within {} s; expected all ranks (--timeout)",
+                             what, stopped, seconds);
+  };
+}
+
+// One rank tells, and its end is that of the others.
+double until_its_turn(const Process& self) {
+  return kSilenceSeconds * std::clamp(rank_of(self), 0, 2);
 }
 
 void check(int status, const char* call) {
@@ -64,7 +86,7 @@ void check(int status, const char* call) {
   throw Error(ExitCode::kPeerLost, call, mpi_error_text(status), "all ranks to answer");
 }
 
-std::vector<std::string> gather_over(const World& world, MPI_Comm comm, int size,
+std::vector<std::string> gather_over(const World& world, MPI_Comm comm, int size, double timeout,
                                      const std::string& text) {
   const auto mine = torch::zeros({kTextBytes}, torch::kInt8);
   const auto all = torch::zeros({size, kTextBytes}, torch::kInt8);
@@ -72,11 +94,11 @@ std::vector<std::string> gather_over(const World& world, MPI_Comm comm, int size
   const Operation operation = next_operation(world, "gather");
   MPI_Request request = MPI_REQUEST_NULL;
   try {
-    start(world, operation, kStartSeconds, [&] {
+    start(world, operation, timeout, [&] {
       return MPI_Iallgather(mine.data_ptr(), kTextBytes, MPI_CHAR, all.data_ptr(), kTextBytes,
                             MPI_CHAR, comm, &request);
     });
-    Deadline deadline(kStartSeconds);
+    Deadline deadline(timeout);
     await(world, request, operation, deadline);
   } catch (const PeerLost&) {
     world.mpi()->abandoned.insert(world.mpi()->abandoned.end(), {mine, all});
@@ -91,25 +113,41 @@ std::vector<std::string> gather_over(const World& world, MPI_Comm comm, int size
 
 }  // namespace
 
-World::World(int* argc, char*** argv) {
+World::World(int* argc, char*** argv, double timeout) : timeout_(timeout) {
   char name[256] = {};
   gethostname(name, sizeof(name) - 1);
   host_ = name;
   cpu_set_t mask;
   CPU_ZERO(&mask);
   sched_getaffinity(0, sizeof(mask), &mask);
-  cores_ = std::max(1, CPU_COUNT(&mask));
   cpus_ = to_text(mask);
-  if (!started_by_launcher()) {
-    refuse_plain_srun();
-    return;
+  const std::vector<Process> ancestors = lineage();
+  if (started_for_mpi(ancestors)) {
+    mpi_ = std::make_unique<Mpi>();
+    connect(argc, argv);
   }
-  mpi_ = std::make_unique<Mpi>();
-  connect(argc, argv);
+  const auto launch = size_ == 1 ? launch_of_several(ancestors) : std::nullopt;
+  if (launch && !launch->lingers) refuse_to_run_alone(*launch);
+  if (launch) note_ = launch->note();
   hosts_ = gather(host_);
-  const auto masks = gather_over(*this, mpi_->node, local_size_, cpus_);
-  const auto sharers = std::count(masks.begin(), masks.end(), masks[local_rank_]);
-  cores_ = std::max<int>(1, cores_ / static_cast<int>(sharers));
+  count_cores(std::max(1, CPU_COUNT(&mask)));
+}
+
+void World::count_cores(int cpus) {
+  // How many ranks of this host have the same, this one among them.
+  const auto sharers = [this](const std::string& text) {
+    if (!mpi_) return 1;
+    const auto all = gather_over(*this, mpi_->node, local_size_, timeout_, text);
+    return static_cast<int>(std::count(all.begin(), all.end(), all[local_rank_]));
+  };
+  cores_ = std::max(1, cpus / sharers(cpus_));
+  const auto quota = cpu_quota();
+  const std::string file = quota ? quota->file : "";
+  // The end of a path names its group.
+  const int of_quota = sharers(file.substr(file.size() - std::min<size_t>(file.size(), 200)));
+  if (!quota || cores_of_quota(*quota, of_quota) >= cores_) return;
+  cores_ = cores_of_quota(*quota, of_quota);
+  quota_ = fmt::format("{:.3g} of {}", quota->cpus, quota->file);
 }
 
 void World::connect(int* argc, char*** argv) {
@@ -120,7 +158,9 @@ void World::connect(int* argc, char*** argv) {
   setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", /*overwrite=*/0);
   // Four times what it takes by itself: fewer, larger pieces (tests/bench/README.md has the times).
   setenv("OMPI_MCA_btl_vader_max_send_size", "131072", /*overwrite=*/0);
-  const ExitGuard guard = all_ranks_within("start of MPI");
+  const Process self = read_process(getpid()).value_or(Process{});
+  const ExitGuard guard(timeout_ + until_its_turn(self), static_cast<int>(ExitCode::kPeerLost),
+                        words_about("start of MPI", timeout_));
   int provided = 0;
   // Autograd's threads start collectives of CUDA tensors, one at a time.
   MPI_Init_thread(argc, argv, MPI_THREAD_SERIALIZED, &provided);
@@ -137,14 +177,18 @@ void World::connect(int* argc, char*** argv) {
 
 World::~World() {
   if (!mpi_) return;
-  const ExitGuard guard = all_ranks_within("end of MPI");
+  if (size_ > 1) {
+    const double turn = kSilenceSeconds * std::min(rank_, 2);
+    guard_to_the_end(timeout_ + turn, kPatienceSeconds, static_cast<int>(ExitCode::kPeerLost),
+                     words_about("end of MPI", timeout_));
+  }
   for (MPI_Comm* comm : {&mpi_->node, &mpi_->roll, &mpi_->all}) MPI_Comm_free(comm);
   MPI_Finalize();
 }
 
 std::vector<std::string> World::gather(const std::string& text) const {
   if (!mpi_) return {text.substr(0, kTextBytes - 1)};
-  return gather_over(*this, mpi_->all, size_, text);
+  return gather_over(*this, mpi_->all, size_, timeout_, text);
 }
 
 std::string World::context(const std::string& where) const {

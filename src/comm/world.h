@@ -1,6 +1,6 @@
 // The processes of a job: an MPI session for the life of the program, made first and destroyed
 // last. A process that no launcher started is a world of one and never initialises MPI. The start
-// and the end of MPI, and gather(), have five minutes: --timeout is not known yet, or not any more.
+// of MPI, its end and that of the process, and gather() have the deadline of a collective.
 #pragma once
 
 #include <memory>
@@ -11,8 +11,9 @@ namespace cifar {
 
 class World {
  public:
-  // Error(kUsage) when srun started several tasks without --mpi=pmix: each would train alone.
-  World(int* argc, char*** argv);
+  // Error(kUsage) when a launcher that this MPI does not know (torchrun, srun without --mpi=pmix)
+  // started several processes: each would train alone. `timeout` in seconds.
+  World(int* argc, char*** argv, double timeout = 300);
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
@@ -24,9 +25,15 @@ class World {
   const std::string& host() const { return host_; }
   const std::vector<std::string>& hosts() const { return hosts_; }  // by rank
   // Cores that this rank may use for itself: its affinity mask, divided by the local ranks with the
-  // same mask. mpirun -np 2 binds each rank to one core.
+  // same mask, or its share of a cgroup's CPU quota, if that is less. mpirun -np 2 binds each rank
+  // to one core.
   int cores() const { return cores_; }
   const std::string& cpus() const { return cpus_; }  // the affinity mask, "0-3,8"
+  // Where cores() comes from, if a quota bounds it: "1.5 of /sys/fs/cgroup/cpu.max"; else empty.
+  const std::string& quota() const { return quota_; }
+
+  // For a warning: a shell's variables speak of processes that were not started; else empty.
+  const std::string& note() const { return note_; }
 
   // The texts of all ranks, by rank; every rank calls it. Longer texts are cut at 255 bytes.
   std::vector<std::string> gather(const std::string& text) const;
@@ -45,10 +52,12 @@ class World {
 
  private:
   void connect(int* argc, char*** argv);
+  void count_cores(int cpus);
 
+  double timeout_;
   std::unique_ptr<Mpi> mpi_;
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1, cores_ = 1;
-  std::string host_, cpus_;
+  std::string host_, cpus_, quota_, note_;
   std::vector<std::string> hosts_;
 };
 

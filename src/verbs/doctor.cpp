@@ -44,6 +44,7 @@ ExitCode doctor(const Invocation& invocation) {
                   world.rank(), world.host(), world.local_rank(), world.local_size(),
                   device.device.str(), visible_devices(), world.cores(), world.cpus(), threads));
   for (const std::string& line : lines) log.line(line);
+  if (!world.quota().empty()) log.line("cores: by the CPU quota, " + world.quota());
   const auto comm = make_communicator(device.comm, world, config.run.timeout);
   check_sum(*comm, device.device);
   log.line(fmt::format("communication: {}, all-reduce over {} ranks is right", comm->name(),

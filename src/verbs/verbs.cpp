@@ -12,7 +12,16 @@
 
 namespace cifar {
 
+double timeout_of(int argc, const char* const* argv) try {
+  return parse_command_line(argc, argv).config.run.timeout;
+} catch (const Error&) {
+  return article_config().run.timeout;
+}
+
 ExitCode run_verb(const Invocation& invocation) {
+  if (const std::string& note = invocation.world.note(); !note.empty()) {
+    invocation.log.warning(note);
+  }
   const std::string& verb = invocation.line.verb;
   if (verb == "evaluate") return evaluate(invocation);
   if (verb == "report") return report(invocation);

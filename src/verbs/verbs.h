@@ -27,6 +27,10 @@ ExitCode inspect(const Invocation& invocation);
 ExitCode repeat(const Invocation& invocation);
 ExitCode doctor(const Invocation& invocation);
 
+// The deadline that the command line gives the world. What is wrong with it is told once there is a
+// world to tell it for.
+double timeout_of(int argc, const char* const* argv);
+
 // Calls the verb that the command line names.
 ExitCode run_verb(const Invocation& invocation);
 
