@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import termios
@@ -15,7 +16,7 @@ import pytest
 
 from cifar_ddp import (ENVIRONMENT, PROGRAM, SMALL, checkpoint_steps, command, heed_interrupts,
                        train_arguments, wait_for_file)
-from launch_copy import copy_launch
+from launch_copy import copy_launch, write_script
 from processes import SLACK, assert_gone, children, job_of, rank_process, shared_memory
 
 STOPPED, PEER_LOST = 75, 6
@@ -233,6 +234,18 @@ def test_so_do_those_of_a_plain_mpirun(job, number, stopped):
     assert len(checkpoint_steps(job.run_dir)) == 1
 
 
+def test_an_impatient_ctrl_c_leaves_no_rank(job):
+    """A repeated one ends mpirun before its ranks."""
+    job.start(*command(*train_arguments(job.run_dir, *TRAINING), ranks=2)).trains()
+    for _ in range(3):
+        if job.process.poll() is None:
+            job.signal(signal.SIGINT)
+        time.sleep(0.1)
+    job.process.wait(WITHIN)
+    assert_gone(job_of(job.folder), WITHIN)
+    assert not any(path.exists() for path in job.memory)
+
+
 @pytest.mark.parametrize("whole", [False, True])
 def test_shared_memory_of_the_killed_is_removed_and_no_others(jobs, whole):
     """Also when launch/local itself is among the killed."""
@@ -260,3 +273,76 @@ def test_no_restart_adds_to_the_shared_memory(job):
     job.process.wait(WITHIN)
     assert_gone(job_of(job.folder), WITHIN)
     assert list(job.temporary.iterdir()) == []
+
+
+# --- launch/sweep
+
+
+@pytest.fixture
+def sweep(job):
+    """A sweep of one recipe, as words."""
+    job.run_dir = job.tree / "runs" / "one" / "small-seed-42"
+    (job.tree / "one").mkdir()
+    (job.tree / "one" / "small.toml").touch()
+    return [job.tree / "launch" / "sweep", "-n", 2, "one", "--data", "synthetic", "--device", "cpu",
+            "--threads", 1, *TRAINING]
+
+
+def test_a_closed_terminal_stops_a_sweep(job, sweep):
+    close = in_a_terminal(job, *sweep)
+    job.trains()
+    close()
+    job.ends(STOPPED)
+    job.leaves(checkpoint=1)
+
+
+def test_a_full_disk_does_not_keep_a_sweep_from_stopping(job, sweep):
+    with open("/dev/full", "w") as full:
+        job.start(*sweep, stderr=full).trains()
+    job.signal(signal.SIGUSR1)
+    job.ends(STOPPED)
+    job.leaves(checkpoint=1)
+
+
+def test_a_killed_sweep_leaves_nothing(job, sweep):
+    job.start(*sweep).trains().signal(signal.SIGKILL)
+    job.ends(-signal.SIGKILL)
+    job.leaves(checkpoint=1)
+
+
+# --- launch/slurm.sbatch, with scripts in Slurm's place
+
+
+@pytest.fixture
+def batch(job):
+    """Starts the script as Slurm would, with mpirun as its launcher."""
+    tools = job.folder / "bin"
+    write_script(tools / "mpirun", f'exec {shutil.which("mpirun")} -n 2 "$@"\n')
+    write_script(tools / "scontrol", f"""
+        [[ $1 != show ]] || echo JobState=RUNNING
+        [[ $1 != requeue ]] || echo "$2" >>{job.folder}/requeued
+        """)
+    variables = {"SLURM_JOB_ID": "7", "SLURM_SUBMIT_DIR": str(job.tree), "SLURM_NTASKS": "2",
+                 "SLURM_JOB_NODELIST": "here", "CIFAR_LAUNCHER": "mpirun",
+                 "CIFAR_RUN_DIR": str(job.run_dir), "TMPDIR": str(job.temporary),
+                 "PATH": f"{tools}:{os.environ['PATH']}"}
+    return lambda **options: job.start(
+        job.tree / "launch" / "slurm.sbatch", "--data", "synthetic", "--device", "cpu",
+        "--threads", 1, *TRAINING, env=ENVIRONMENT | variables, **options)
+
+
+def test_a_full_disk_does_not_keep_a_batch_job_from_stopping(job, batch):
+    with open("/dev/full", "w") as full:
+        batch(stdout=full, stderr=full).trains()
+    job.signal(signal.SIGUSR1)
+    job.ends(STOPPED)
+    job.leaves(checkpoint=1)
+    assert (job.folder / "requeued").read_text() == "7\n"
+
+
+def test_a_batch_job_removes_what_a_killed_mpirun_leaves(job, batch):
+    batch().trains()
+    job.signal(signal.SIGKILL, job.mpirun, *job.ranks)
+    job.ends(128 + signal.SIGKILL)
+    job.leaves(checkpoint=0)
+    assert (job.folder / "requeued").read_text() == "7\n"
