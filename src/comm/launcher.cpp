@@ -19,6 +19,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "comm/exit_guard.h"
 
 namespace cifar {
 namespace {
@@ -26,7 +27,7 @@ namespace {
 constexpr int kAbortMilliseconds = 3000;  // mpirun gives the ranks one second
 constexpr int kHangUpMilliseconds = 1000;
 constexpr std::chrono::milliseconds kLookEvery(100);
-constexpr std::chrono::seconds kOrphanGrace(6);
+constexpr double kOrphanSeconds = 6;
 constexpr const char* kOpenMpiGrace = "7";  // seconds; longer than ours
 
 // A process is named by a descriptor: its number may be given to another once it has ended. glibc
@@ -61,11 +62,11 @@ bool is_launcher(pid_t process) {
   return name == "mpirun" || name == "mpiexec" || name == "orterun" || name == "orted";
 }
 
-// False when the watch was told to end.
-bool sleep_unless_told(const std::stop_token& end, std::chrono::milliseconds time) {
+// Until the next look; false when there is to be none.
+bool wait_for_next_look(const std::stop_token& end) {
   std::mutex mutex;
   std::unique_lock lock(mutex);
-  std::condition_variable_any().wait_for(lock, end, time, [] { return false; });
+  std::condition_variable_any().wait_for(lock, end, kLookEvery, [] { return false; });
   return !end.stop_requested();
 }
 
@@ -91,14 +92,16 @@ void remove_shared_memory() {
   }
 }
 
-void watch(const std::stop_token& end, pid_t launcher) {
+void watch_launcher(const std::stop_token& end, pid_t launcher) {
   while (getppid() == launcher) {
-    if (!sleep_unless_told(end, kLookEvery)) return;
+    if (!wait_for_next_look(end)) return;
   }
   drop_output();
   remove_shared_memory();
   kill(getpid(), SIGTERM);
-  if (sleep_unless_told(end, kOrphanGrace)) std::_Exit(static_cast<int>(ExitCode::kPeerLost));
+  const ExitGuard guard(kOrphanSeconds, static_cast<int>(ExitCode::kPeerLost));
+  while (wait_for_next_look(end)) {
+  }
 }
 
 }  // namespace
@@ -106,7 +109,7 @@ void watch(const std::stop_token& end, pid_t launcher) {
 LauncherWatch::LauncherWatch() {
   setenv("PMIX_MCA_event_caching_window", kOpenMpiGrace, /*overwrite=*/0);
   prctl(PR_SET_PDEATHSIG, SIGCONT);
-  thread_ = std::jthread(watch, getppid());
+  thread_ = std::jthread(watch_launcher, getppid());
 }
 
 void see_launcher_off() {
