@@ -2,7 +2,6 @@
 within the deadline and ten seconds, and leaves no process behind."""
 
 import os
-import pathlib
 import re
 import signal
 import time
@@ -11,6 +10,7 @@ import pytest
 
 from cifar_ddp import PROGRAM, SMALL, Result, assert_error, start, train_arguments
 from hosts import Hosts
+from job_processes import assert_gone, job_of, rank_process
 
 PEER_LOST = 6
 DEADLINE = 3  # seconds
@@ -30,35 +30,6 @@ def finish(process):
     return Result(process.returncode, out, err)
 
 
-def processes():
-    return [int(path.name) for path in pathlib.Path("/proc").iterdir() if path.name.isdigit()]
-
-
-def read(pid, name):
-    """Of a process that may have ended."""
-    try:
-        return pathlib.Path(f"/proc/{pid}/{name}").read_bytes()
-    except OSError:
-        return b""
-
-
-def rank_process(mpirun, rank):
-    """The process of a rank, among the children of this mpirun."""
-    variable = b"OMPI_COMM_WORLD_RANK=%d" % rank
-    found = [pid for pid in processes() if f"PPid:\t{mpirun.pid}\n".encode() in read(pid, "status")
-             and variable in read(pid, "environ").split(b"\0")]
-    assert len(found) == 1, found
-    return found[0]
-
-
-def assert_gone(list_processes):
-    """The last ones have a moment: they saw mpirun off."""
-    until = time.monotonic() + SLACK
-    while left := list_processes():
-        assert time.monotonic() < until, [read(pid, "cmdline") for pid in left]
-        time.sleep(0.1)
-
-
 def assert_lost(result, rank, ranks, host=".+"):
     assert_error(result, PEER_LOST)
     assert re.search(
@@ -72,11 +43,6 @@ def in_the_middle(run_dir, process):
     while not list(run_dir.glob("checkpoints/*.pt")):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
-
-
-def job_of(run_dir):
-    """Every process that was started with this run directory."""
-    return lambda: [pid for pid in processes() if os.fsencode(run_dir) in read(pid, "cmdline")]
 
 
 @pytest.mark.parametrize("rank", [0, 2])
