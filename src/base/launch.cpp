@@ -96,7 +96,7 @@ std::optional<Launch> read(const Signs& signs, const std::vector<Process>& linea
   const std::string n = std::to_string(size);
   return Launch{signs.launcher,
                 size,
-                *rank,
+                *rank == (signs.size == nullptr ? 1 : 0),
                 std::string(sign) + "=" + *self.variable(sign),
                 signs.remedy ? signs.remedy : "mpirun -np " + n + " (or launch/local -n " + n + ")",
                 typed || linger(signs, lineage)};

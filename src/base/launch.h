@@ -17,7 +17,7 @@ namespace cifar {
 struct Launch {
   std::string launcher;  // "torchrun"
   int size = 0;          // processes that it started
-  int rank = 0;
+  bool first = true;     // of those that know of each other: it tells for all
   std::string sign;      // "WORLD_SIZE=2"
   std::string remedy;    // what to start instead
   bool lingers = false;  // no launcher gave them to this process

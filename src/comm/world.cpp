@@ -24,11 +24,12 @@ constexpr double kAbortSeconds = 5;
 constexpr double kSilenceSeconds = 3;   // of the other ranks, when rank 0 tells an error of all
 constexpr double kPatienceSeconds = 5;  // with a rank that is stopped in its last moments
 
-// One process of several that know nothing of each other. When launchers see the first one fail,
-// most end the others, so that one alone tells.
+// One process of several that know nothing of each other. Many launchers end the others when they
+// see one fail.
 void refuse_to_run_alone(const Launch& launch) {
-  if (launch.rank != 0) {
+  if (!launch.first) {
     std::this_thread::sleep_for(std::chrono::duration<double>(kSilenceSeconds));
+    std::_Exit(static_cast<int>(ExitCode::kUsage));
   }
   throw Error(ExitCode::kUsage, launch.launcher, launch.found(), launch.remedy);
 }

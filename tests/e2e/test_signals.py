@@ -1,14 +1,18 @@
 """Asked to stop, a training finishes the step, writes a checkpoint and exits with 75; resumed, it
 has the bits of a run that nobody stopped."""
 
+import os
+import pty
 import re
+import select
 import signal
+import subprocess
 import time
 
 import pytest
 
-from cifar_ddp import (RICH, checkpoint_path, checkpoint_steps, load, resume, start, train,
-                       train_arguments, untimed, wait_for_file)
+from cifar_ddp import (ENVIRONMENT, RICH, checkpoint_path, checkpoint_steps, command, load, resume,
+                       start, train, train_arguments, untimed, wait_for_file)
 
 STOPPED = 75
 FLAGS = [*RICH, "--epochs", 30]  # minutes of short steps
@@ -24,7 +28,8 @@ def finish(process):
 
 
 @pytest.mark.parametrize("ranks, number", [
-    (1, signal.SIGINT), (1, signal.SIGTERM), (1, signal.SIGUSR1), (2, signal.SIGUSR1)])
+    (1, signal.SIGINT), (1, signal.SIGTERM), (1, signal.SIGUSR1), (1, signal.SIGHUP),
+    (2, signal.SIGUSR1)])
 def test_stop_and_go_on(tmp_path, ranks, number):
     run_dir = tmp_path / "run"
     with start(*train_arguments(run_dir, *FLAGS, "--checkpoint-every", 20), ranks=ranks) as process:
@@ -78,6 +83,38 @@ def test_a_second_notice_of_a_launcher_does_not(tmp_path, number):
         code, _, err = finish(process)
     assert code == STOPPED, err
     assert len(checkpoint_steps(tmp_path / "run")) == 1
+
+
+def test_nohup_outlives_its_terminal(tmp_path):
+    run_dir = tmp_path / "run"
+    with subprocess.Popen(["nohup", *command(*train_arguments(run_dir, *FLAGS, "--max-steps", 60,
+                                                              "--checkpoint-every", 20))],
+                          env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        wait_for_file(checkpoint_path(run_dir, 20), process)
+        process.send_signal(signal.SIGHUP)
+        code, out, err = finish(process)
+    assert code == 0, err
+    assert checkpoint_steps(run_dir)[-1] == 60
+
+
+def test_a_closed_terminal_stops_with_a_checkpoint(tmp_path):
+    """The program is the terminal's first process, as after `exec`: writing to it fails from then on."""
+    run_dir = tmp_path / "run"
+    process, terminal = pty.fork()
+    if process == 0:
+        words = command(*train_arguments(run_dir, *FLAGS, "--checkpoint-every", 20))
+        os.execve(words[0], words, ENVIRONMENT)
+    until = time.monotonic() + 100
+    while not checkpoint_path(run_dir, 20).exists():
+        assert time.monotonic() < until
+        if select.select([terminal], [], [], 0.01)[0]:
+            os.read(terminal, 10000)
+    os.close(terminal)
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == STOPPED
+    step = checkpoint_steps(run_dir)[-1]
+    assert load(run_dir, step)["position"]["step"] == step
 
 
 @pytest.mark.parametrize("ranks, seconds", [(1, 0), (1, 0.1), (1, 0.3), (2, 0.1), (2, 0.5)])

@@ -75,10 +75,11 @@ TEST(Launch, SaysWhatWasFoundAndWhatToDo) {
   const auto torchrun = launch_of_several(started_by("python3.11", kTorchrun));
   EXPECT_EQ(torchrun->found(), "2 processes that know nothing of each other (WORLD_SIZE=2)");
   EXPECT_THAT(torchrun->remedy, HasSubstr("mpirun -np 2"));
-  EXPECT_EQ(torchrun->rank, 1);
+  EXPECT_FALSE(torchrun->first);
   const auto srun = launch_of_several(started_by("slurmstepd", kSrunTask));
   EXPECT_THAT(srun->remedy, HasSubstr("--mpi=pmix"));
   EXPECT_THAT(srun->remedy, HasSubstr("CIFAR_LAUNCHER=mpirun"));
+  EXPECT_TRUE(launch_of_several(started_by("hydra_pmi_proxy", kMpich))->first);
 }
 
 TEST(Launch, WhatAShellExportsLingers) {
