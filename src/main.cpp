@@ -40,8 +40,8 @@ int main(int argc, char** argv) {
                                        *world, signals, log};
     const cifar::CommandLine& line = invocation.line;
     if (line.help || line.version) {
-      log.line(line.help ? cifar::help_text(line.verb_given ? line.verb : "")
-                         : cifar::version_text());
+      log.lines(line.help ? cifar::help_text(line.verb_given ? line.verb : "")
+                          : cifar::version_text());
       return 0;
     }
     return static_cast<int>(cifar::run_verb(invocation));

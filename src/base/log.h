@@ -9,8 +9,10 @@ class Log {
  public:
   explicit Log(int rank) : rank_(rank) {}
 
-  // One line on standard output, from rank 0.
+  // One line on standard output, from rank 0; printable() of the text.
   void line(std::string_view text) const;
+  // The text's own lines, likewise: a table, a recipe.
+  void lines(std::string_view text) const;
   // One line "cifar-ddp: warning: TEXT" on standard error, from rank 0.
   void warning(std::string_view text) const;
 
@@ -19,7 +21,7 @@ class Log {
 };
 
 // One line "cifar-ddp: error: TEXT [CONTEXT]" on standard error, from any rank; of a longer text
-// the first line.
+// the first line (an Error has one only).
 void print_error(std::string_view text, std::string_view context);
 
 }  // namespace cifar
