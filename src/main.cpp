@@ -55,8 +55,8 @@ int main(int argc, char** argv) {
     const cifar::CommandLine& line = invocation.line;
     cifar::ExitCode code = cifar::ExitCode::kDone;
     if (line.help || line.version) {
-      log.line(line.help ? cifar::help_text(line.verb_given ? line.verb : "")
-                         : cifar::version_text());
+      log.lines(line.help ? cifar::help_text(line.verb_given ? line.verb : "")
+                          : cifar::version_text());
     } else {
       code = cifar::run_verb(invocation);
     }

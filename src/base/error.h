@@ -23,7 +23,8 @@ enum class ExitCode : int {
 
 class Error : public std::exception {
  public:
-  // Reads "SUBJECT: FOUND; expected EXPECTED"; an empty `expected` leaves that part out.
+  // Reads "SUBJECT: FOUND; expected EXPECTED"; an empty `expected` leaves that part out. One line,
+  // whatever the parts hold: printable() of them.
   Error(ExitCode code, std::string_view subject, std::string_view found,
         std::string_view expected = {},
         std::source_location where = std::source_location::current());

@@ -6,10 +6,11 @@
 #include <jerror.h>
 // clang-format on
 
-#include <algorithm>
 #include <csetjmp>
 #include <string>
 #include <utility>
+
+#include "base/exif.h"
 
 namespace cifar {
 namespace {
@@ -99,52 +100,15 @@ std::vector<uint8_t> rgb_of_cmyk(const std::vector<uint8_t>& cmyk, bool inverted
   return rgb;
 }
 
-// `width` bytes at `at` of TIFF data, which says itself in which order; 0 beyond its end.
-size_t tiff_number(std::string_view tiff, size_t at, size_t width) {
-  if (at > tiff.size() || width > tiff.size() - at) return 0;
-  size_t number = 0;
-  for (size_t i = 0; i < width; ++i) {
-    const size_t place = tiff.starts_with("II") ? at + width - 1 - i : at + i;
-    number = number << 8 | static_cast<uint8_t>(tiff[place]);
-  }
-  return number;
-}
-
-// Tag 0x0112 of the first directory (Exif 2.32, sections 4.5.4 and 4.6.2); 1, upright, without.
+// Of the first EXIF data; 1, upright, without any.
 int orientation_of(const jpeg_decompress_struct& jpeg) {
   constexpr std::string_view kExif("Exif\0\0", 6);
   for (const auto* marker = jpeg.marker_list; marker != nullptr; marker = marker->next) {
     std::string_view tiff(reinterpret_cast<const char*>(marker->data), marker->data_length);
-    if (!tiff.starts_with(kExif)) continue;
-    tiff.remove_prefix(kExif.size());
-    const size_t directory = tiff_number(tiff, 4, 4), entries = tiff_number(tiff, directory, 2);
-    for (size_t i = 0; i < entries; ++i) {
-      const size_t entry = directory + 2 + 12 * i;
-      if (tiff_number(tiff, entry, 2) != 0x0112) continue;
-      const size_t value = tiff_number(tiff, entry + 8, 2);
-      return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
-    }
+    if (!tiff.starts_with(kExif)) continue;  // another program's data
+    return exif_orientation(tiff.substr(kExif.size()));
   }
   return 1;
-}
-
-// Orientations 5 to 8 exchange rows and columns, and four of the eight mirror each of the two.
-RgbImage upright(const RgbImage& image, int orientation) {
-  const bool turned = orientation >= 5;
-  const bool mirror_x = orientation == 2 || orientation == 3 || orientation >= 7;
-  const bool mirror_y =
-      orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
-  RgbImage result{turned ? image.height : image.width, turned ? image.width : image.height};
-  result.rgb.resize(image.rgb.size());
-  for (int y = 0; y < result.height; ++y) {
-    for (int x = 0; x < result.width; ++x) {
-      const int u = turned ? y : x, v = turned ? x : y;
-      const uint8_t* from =
-          image.pixel(mirror_x ? image.width - 1 - u : u, mirror_y ? image.height - 1 - v : v);
-      std::copy_n(from, 3, result.pixel(x, y));
-    }
-  }
-  return result;
 }
 
 }  // namespace
@@ -167,7 +131,7 @@ RgbImage decode_jpeg(std::string_view bytes) {
   check(read_pixels(decoder, pixels.data()));
   RgbImage image{static_cast<int>(jpeg.image_width), static_cast<int>(jpeg.image_height),
                  inks ? rgb_of_cmyk(pixels, jpeg.saw_Adobe_marker) : std::move(pixels)};
-  return orientation == 1 ? image : upright(image, orientation);
+  return upright(std::move(image), orientation);
 }
 
 }  // namespace cifar

@@ -4,9 +4,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "base/printable.h"
 #include "base/system_calls.h"
 
 namespace cifar {
@@ -26,8 +28,16 @@ int write_out(std::string& text) {
 
 void Log::line(std::string_view text) const {
   if (rank_ != 0) return;
-  unwritten_.append(text).append("\n");
+  unwritten_.append(printable(text)).append("\n");
   write_out(unwritten_);
+}
+
+void Log::lines(std::string_view text) const {
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    line(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
 }
 
 void Log::warning(std::string_view text) const {
@@ -53,7 +63,7 @@ void print_text(std::string_view text) {
 }
 
 void print_message(std::string_view text) {
-  write_bytes(STDERR_FILENO, std::string("cifar-ddp: ").append(text).append("\n"));
+  write_bytes(STDERR_FILENO, "cifar-ddp: " + printable(text) + "\n");
 }
 
 void print_error(std::string_view text, std::string_view context) {

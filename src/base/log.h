@@ -10,9 +10,12 @@ class Log {
  public:
   explicit Log(int rank) : rank_(rank) {}
 
-  // One line on standard output, from rank 0. A failure holds nothing up: the line is kept and
-  // tried again with the next one. Once the reader has closed the pipe nobody misses any.
+  // One line on standard output, from rank 0; printable() of the text. A failure holds nothing up:
+  // the line is kept and tried again with the next one. Once the reader has closed the pipe nobody
+  // misses any.
   void line(std::string_view text) const;
+  // The text's own lines, likewise: a table, a recipe.
+  void lines(std::string_view text) const;
   // One line "cifar-ddp: warning: TEXT" on standard error, from rank 0.
   void warning(std::string_view text) const;
   // The reason why lines are still not written, after one more try; empty: all are.
@@ -31,11 +34,11 @@ void prepare_output();
 // On standard output as it is, for what a terminal alone shows; lost when it cannot be written.
 void print_text(std::string_view text);
 
-// One line "cifar-ddp: TEXT" on standard error, from any rank.
+// One line "cifar-ddp: TEXT" on standard error, from any rank; printable() of the text.
 void print_message(std::string_view text);
 
 // One line "cifar-ddp: error: TEXT [CONTEXT]" on standard error, from any rank; of a longer text
-// the first line.
+// the first line (an Error has one only).
 void print_error(std::string_view text, std::string_view context);
 
 }  // namespace cifar

@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <csetjmp>
 #include <cstring>
+#include <utility>
+
+#include "base/exif.h"
 
 namespace cifar {
 namespace {
@@ -56,8 +59,30 @@ bool read_header(Decoder& decoder) {
 bool read_pixels(Decoder& decoder, png_bytepp rows) {
   if (setjmp(decoder.out) != 0) return false;
   png_read_image(decoder.png, rows);
-  png_read_end(decoder.png, nullptr);
   return true;
+}
+
+// What stands behind the pixels. That it is damaged or missing, IEND too, harms no pixel, and other
+// readers show such a picture.
+void read_rest(Decoder& decoder) {
+  if (setjmp(decoder.out) != 0) return;
+  png_read_end(decoder.png, decoder.info);
+}
+
+int orientation_of(const Decoder& decoder) {
+  png_uint_32 size = 0;
+  png_bytep exif = nullptr;
+  if (png_get_eXIf_1(decoder.png, decoder.info, &size, &exif) == 0) return 1;
+  return exif_orientation({reinterpret_cast<const char*>(exif), size});
+}
+
+constexpr const char* kApples =
+    "in a form of Apple's (CgBI); `pngcrush -revert-iphone-optimizations` makes it a PNG again";
+
+// What Apple's tools make of the PNG files of an app: only their own readers know it.
+bool is_apples(std::string_view bytes) {
+  constexpr size_t kFirstChunk = 12;  // its name, behind the signature and its length
+  return bytes.size() > kFirstChunk && bytes.substr(kFirstChunk).starts_with("CgBI");
 }
 
 uint8_t on_white(unsigned value, unsigned alpha) {
@@ -75,6 +100,7 @@ bool is_png(std::string_view bytes) {
 }
 
 RgbImage decode_png(std::string_view bytes) {
+  check(!is_apples(bytes), kApples);
   Decoder decoder;
   decoder.rest = bytes;
   check(read_header(decoder), decoder.message);
@@ -89,13 +115,14 @@ RgbImage decode_png(std::string_view bytes) {
   for (size_t y = 0; y < height; ++y) rows[y] = rgba.data() + y * width * 4;
   check(png_get_rowbytes(decoder.png, decoder.info) == width * 4, "pixels of an unknown kind");
   check(read_pixels(decoder, rows.data()), decoder.message);
+  read_rest(decoder);
   RgbImage image{static_cast<int>(width), static_cast<int>(height)};
   image.rgb.resize(rgba.size() / 4 * 3);
   uint8_t* to = image.rgb.data();
   for (size_t i = 0; i < rgba.size(); i += 4) {
     for (size_t c = 0; c < 3; ++c) *to++ = on_white(rgba[i + c], rgba[i + 3]);
   }
-  return image;
+  return upright(std::move(image), orientation_of(decoder));
 }
 
 std::string encode_png(const RgbImage& image) {

@@ -10,6 +10,7 @@
 #include <cxxopts.hpp>
 
 #include "base/error.h"
+#include "config/home.h"
 #include "config/load.h"
 #include "config/toml_file.h"
 #include "config/verbs.h"
@@ -67,9 +68,12 @@ const Option* find_flag(const std::string& flag) {
               option == nullptr ? kRecipeFile : expectation(*option));
 }
 
-// The words behind the verb; argv[0] is skipped.
+// The words behind the verb; argv[0] is skipped. Behind "--" none is a flag.
 Words split_words(int argc, const char* const* argv) {
   Words words;
+  const char* const* end = argv + argc;
+  const char* const* flags_end = std::find(argv + 1, end, std::string_view("--"));
+  argc = static_cast<int>(flags_end - argv);
   try {
     const cxxopts::ParseResult result = make_parser().parse(argc, argv);
     for (const auto& flag : result.arguments()) words.flags.push_back({flag.key(), flag.value()});
@@ -80,6 +84,7 @@ Words split_words(int argc, const char* const* argv) {
   for (const std::string& word : words.arguments) {
     if (word.starts_with("-")) unknown_flag(word);
   }
+  if (flags_end != end) words.arguments.insert(words.arguments.end(), flags_end + 1, end);
   return words;
 }
 
@@ -105,7 +110,7 @@ std::string recipe_file(const std::string& verb, const Words& words) {
       throw Error(ExitCode::kUsage, "--config", "given together with " + words.arguments.front(),
                   "one recipe file");
     }
-    file = value;
+    file = expand_home(value, "--config");
   }
   return file;
 }
@@ -166,7 +171,9 @@ CommandLine parse_command_line(int argc, const char* const* argv, const BaseReci
   refuse_ambiguous(flags, line.config);
   assign(line.config, flags);
   if (line.config.data.path.empty()) {
-    if (const char* folder = std::getenv("CIFAR10_DIR")) line.config.data.path = folder;
+    if (const char* folder = std::getenv("CIFAR10_DIR")) {
+      line.config.data.path = expand_home(folder, "CIFAR10_DIR");
+    }
   }
   return line;
 }

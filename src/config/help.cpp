@@ -27,6 +27,7 @@ in; its values are the defaults, shown in brackets.
                              it leaves out is as in the article's recipe
   --help, -h                 this text; of one verb: cifar-ddp VERB --help
   --version                  versions of the program and its libraries
+  --                         none of the words behind it is a flag
 )";
 
 constexpr const char* kExitCodes = R"(

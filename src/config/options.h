@@ -47,6 +47,10 @@ struct Option {
 
   std::string section() const { return key.substr(0, key.find('.')); }
   std::string name() const { return key.substr(key.find('.') + 1); }
+  // Of a file or folder, where "~/" means the home folder.
+  bool is_path() const {
+    return value_name == "DIR" || value_name == "FILE" || value_name == "PATH";
+  }
 };
 
 struct Section {

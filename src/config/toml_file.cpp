@@ -2,17 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 
 #define TOML_HEADER_ONLY 1
 #include <toml++/toml.h>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "config/load.h"
 
 namespace cifar {
@@ -188,15 +184,8 @@ std::vector<Assignment> parse_recipe(std::string_view text, const std::string& n
 }
 
 std::vector<Assignment> read_recipe_file(const std::string& path) {
-  constexpr std::string_view kExpected = "a readable recipe file";
-  std::error_code unknown;  // whatever else is wrong shows when the file is opened
-  if (std::filesystem::is_directory(path, unknown)) {
-    throw Error(ExitCode::kUsage, path, "a directory", kExpected);
-  }
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error(ExitCode::kUsage, path, std::strerror(errno), kExpected);
-  const std::string text(std::istreambuf_iterator<char>(file), {});
-  return parse_recipe(text, path);
+  constexpr int64_t kMostBytes = 1'000'000;
+  return parse_recipe(read_file(path, ExitCode::kUsage, kMostBytes), path);
 }
 
 Config article_config() {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "config/home.h"
 
 namespace cifar {
 namespace {
@@ -121,6 +122,13 @@ bool above_limit(const Value& value) {
   return number != nullptr && *number > Check::kLimit;
 }
 
+// The value as a Config has it: where "~" is, is settled here, once for all sources.
+Value resolved(const Assignment& given) {
+  const auto* path = std::get_if<std::string>(&given.value);
+  if (path == nullptr || !given.option->is_path()) return given.value;
+  return expand_home(*path, given.subject);
+}
+
 void check(const Assignment& given) {
   if (given.option->check(given.value)) return;
   const bool limited = above_limit(given.value) && given.option->check.high == Check::kLimit;
@@ -156,15 +164,14 @@ void assign(Config& config, const std::vector<Assignment>& source) {
   const Assignment* batch_per_rank = nullptr;
   for (const Assignment& given : source) {
     check(given);
+    const Value value = resolved(given);
     const Field field = given.option->field(config);
     if (given.optimizer) {
       config.optimizers.resize(std::max(config.optimizers.size(), *given.optimizer + 1));
       std::swap(config.optimizer, config.optimizers[*given.optimizer]);
     }
     std::visit(
-        [&](auto* member) {
-          *member = std::get<std::remove_pointer_t<decltype(member)>>(given.value);
-        },
+        [&](auto* member) { *member = std::get<std::remove_pointer_t<decltype(member)>>(value); },
         field);
     if (given.optimizer) std::swap(config.optimizer, config.optimizers[*given.optimizer]);
     if (field == Field(&config.train.batch_size)) batch = &given;

@@ -6,6 +6,8 @@
 #include <cctype>
 #include <cmath>
 #include <filesystem>
+#include <iterator>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -65,24 +67,22 @@ RgbImage decode(const std::string& bytes) {
   throw std::runtime_error(bytes.empty() ? "an empty file" : "neither PNG nor JPEG");
 }
 
-// Not a device, which may have no end, nor a file that no picture is as large as.
-void check_kind(const std::string& file) {
-  constexpr uintmax_t kMostBytes = 1'000'000'000;
-  std::error_code error;  // whatever is wrong shows when the file is opened
-  const auto type = std::filesystem::status(file, error).type();
-  const bool regular = type == std::filesystem::file_type::regular;
-  if (type == std::filesystem::file_type::character || type == std::filesystem::file_type::block) {
-    throw Error(ExitCode::kData, file, "a device", kExpected);
-  }
-  if (regular && std::filesystem::file_size(file, error) > kMostBytes) {
-    throw Error(ExitCode::kData, file, "more than a gigabyte", kExpected);
-  }
-}
-
+// Of the PNG and JPEG files in a folder. Hidden ones are not meant: programs keep their own data
+// about a picture in files such as ._cat.jpg.
 bool is_picture_name(const std::filesystem::path& path) {
+  constexpr std::string_view kEndings[] = {".png", ".jpg", ".jpeg", ".jfif", ".jpe"};
+  if (path.filename().string().starts_with(".")) return false;
   std::string ending = path.extension().string();
   std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return std::tolower(c); });
-  return ending == ".png" || ending == ".jpg" || ending == ".jpeg";
+  return std::ranges::find(kEndings, ending) != std::end(kEndings);
+}
+
+// A file, or a link to one, or to nothing: that is told when it is opened.
+bool may_be_file(const std::string& path) {
+  std::error_code unknown;
+  const auto type = std::filesystem::status(path, unknown).type();
+  return type == std::filesystem::file_type::regular ||
+         type == std::filesystem::file_type::not_found;
 }
 
 }  // namespace
@@ -109,8 +109,8 @@ RgbImage centre_square(const RgbImage& image, int size) {
 }
 
 RgbImage read_picture(const std::string& file) {
-  check_kind(file);
-  const std::string bytes = read_file(file, ExitCode::kData);
+  constexpr int64_t kMostBytes = 1'000'000'000;
+  const std::string bytes = read_file(file, ExitCode::kData, kMostBytes);
   try {
     return decode(bytes);
   } catch (const std::exception& error) {
@@ -123,11 +123,11 @@ std::vector<std::string> picture_files(const std::string& path) {
   if (!std::filesystem::is_directory(path, error)) return {path};
   std::vector<std::string> files;
   for (const std::string& file : paths_in(path, ExitCode::kData)) {
-    if (is_picture_name(file)) files.push_back(file);
+    if (is_picture_name(file) && may_be_file(file)) files.push_back(file);
   }
   if (files.empty()) {
     throw Error(ExitCode::kData, path, "no pictures in this folder",
-                "files that end in .png, .jpg or .jpeg");
+                "files that end in .png, .jpg, .jpeg, .jfif or .jpe");
   }
   std::ranges::sort(files);
   return files;

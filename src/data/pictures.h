@@ -18,8 +18,9 @@ RgbImage centre_square(const RgbImage& image, int size);
 // A PNG or JPEG file. Error(kData), which names the file, for anything else.
 RgbImage read_picture(const std::string& file);
 
-// The files that a path stands for: itself, or the *.png, *.jpg and *.jpeg of a folder, by name,
-// not of the folders in it. Error(kData) for a folder without any.
+// The files that a path stands for: itself, or the *.png, *.jpg, *.jpeg, *.jfif and *.jpe of a
+// folder, by name, without hidden ones and not of the folders in it. Error(kData) for a folder
+// without any.
 std::vector<std::string> picture_files(const std::string& path);
 
 // Pictures of 32x32, with label 0.

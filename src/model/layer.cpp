@@ -96,7 +96,12 @@ class ResidualBracket : public Layer {
 };
 
 std::shared_ptr<Layer> make_residual(LayerText& text) {
+  constexpr size_t kMostOpen = 100;  // a forward pass takes stack for each
   text.done();
+  if (text.residuals().size() >= kMostOpen) {
+    text.refuse(fmt::format("inside {} residual blocks", text.residuals().size()),
+                fmt::format("at most {} inside one another", kMostOpen));
+  }
   return std::make_shared<ResidualBracket>(text.input(), Bracket::kResidual);
 }
 

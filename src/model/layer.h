@@ -17,7 +17,8 @@
 //   linear FEATURES [no-bias] [unit-std]               unit-std: the weight is divided by its
 //                                                      standard deviation at first
 //   residual, lines of the branch, add                 what stood before `residual` is added to
-//                                                      what the branch makes of it; they nest
+//                                                      what the branch makes of it; they nest,
+//                                                      100 deep at most
 //
 // Parameters are named and initialised as torch.nn's modules do, so that a state dict fits the
 // nn.Sequential of the same list. Frozen ones are parameters all the same, without requires_grad.

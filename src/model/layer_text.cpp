@@ -83,11 +83,11 @@ void LayerText::refuse(const std::string& found, const std::string& expected,
 
 int64_t LayerText::to_integer(const std::string& word, const std::string& what,
                               int64_t least) const {
+  constexpr int64_t kMost = 1 << 20;
   int64_t value = 0;
   const auto [end, status] = std::from_chars(word.data(), word.data() + word.size(), value);
-  if (status != std::errc() || end != word.data() + word.size() || value < least ||
-      value > 1 << 20) {
-    refuse("\"" + word + "\"", fmt::format("{}, an integer of at least {}", what, least));
+  if (status != std::errc() || end != word.data() + word.size() || value < least || value > kMost) {
+    refuse("\"" + word + "\"", fmt::format("{}, an integer from {} to {}", what, least, kMost));
   }
   return value;
 }

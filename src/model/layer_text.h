@@ -22,7 +22,7 @@ class LayerText {
 
   // The next word, which must be there.
   std::string word(const std::string& expected);
-  // The next word as a number of at least `least`.
+  // The next word as an integer from `least` to 2^20.
   int64_t integer(const std::string& what, int64_t least);
   double number(const std::string& what);
   // The next word as a number or as one divided by another, "1/256".

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/printable.h"
 #include "model/conv_block.h"
 #include "model/linear_block.h"
 
@@ -154,7 +155,7 @@ std::string Network::table() const {
   std::vector<std::string> lines;
   for (size_t i = 0; i < layers_.size(); ++i) {
     if (layers_[i]->bracket() == Bracket::kAdd) --depth;
-    lines.push_back(std::string(2 * depth, ' ') + texts_[i]);
+    lines.push_back(std::string(2 * depth, ' ') + printable(texts_[i]));
     if (layers_[i]->bracket() == Bracket::kResidual) ++depth;
     width = std::max(width, lines.back().size());
   }

@@ -162,7 +162,8 @@ std::string question_in(const fs::path& folder) {
   const fs::path file = folder / "question.txt";
   std::error_code error;
   if (!fs::is_regular_file(file, error)) return "";
-  const std::string text = read_file(file, ExitCode::kUsage);
+  constexpr int64_t kMostBytes = 1'000'000;
+  const std::string text = read_file(file, ExitCode::kUsage, kMostBytes);
   return text.substr(0, text.find('\n'));
 }
 

@@ -1,5 +1,5 @@
 // What rank 0 shows while it trains: on a terminal a bar with step, loss, images/s and time left,
-// otherwise nothing between the lines of the epochs.
+// as wide as the terminal is; otherwise nothing between the lines of the epochs.
 #pragma once
 
 #include <chrono>
@@ -28,8 +28,7 @@ class Progress {
   Clock::time_point start_, last_;
 };
 
-// Whether standard output reaches a person's terminal. Open MPI gives rank 0 a pseudo-terminal of
-// its own in any case; then what counts is where mpirun itself writes.
+// Whether standard output reaches a person's terminal, one that can erase a line (not TERM=dumb).
 bool on_terminal();
 
 }  // namespace cifar

@@ -141,7 +141,8 @@ void Trainer::log_profile() {
   const std::string table = profiler_.step_ended(file);
   if (table.empty()) return;
   progress_.clear();
-  log_.line(fmt::format("{} steps of rank 0; {}\n{}", config_.run.profile, file, table));
+  log_.line(fmt::format("{} steps of rank 0; {}", config_.run.profile, file));
+  log_.lines(table);
 }
 
 // What the ranks wish to do after the step: all see it at the same step.

@@ -32,7 +32,7 @@ ExitCode doctor(const Invocation& invocation) {
   log.line(version_text());
   log.line(fmt::format("ranks: {}", world.size()));
   if (const std::string devices = describe_devices(); !devices.empty()) {
-    log.line(devices.substr(0, devices.size() - 1));
+    log.lines(devices.substr(0, devices.size() - 1));
   } else {
     log.line(CIFAR_HAS_CUDA ? "GPUs: none visible" : "GPUs: not built in");
   }

@@ -18,8 +18,8 @@ ExitCode inspect(const Invocation& invocation) {
   }
   invocation.log.line("recipe " + config.recipe);
   std::string table = make_network(config)->table();
-  table.pop_back();  // line() ends the line
-  invocation.log.line(table);
+  table.pop_back();  // lines() ends the last
+  invocation.log.lines(table);
   return ExitCode::kDone;
 }
 

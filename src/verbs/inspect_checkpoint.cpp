@@ -86,7 +86,7 @@ ExitCode inspect_checkpoint(const Invocation& invocation) {
   print_tensors(*trained.network, log);
   log.line("hash of the file " + hashes.file);
   log.line("weights " + hashes.weights);
-  if (trained.checkpoint) log.line("\n" + trained.checkpoint->recipe);
+  if (trained.checkpoint) log.lines("\n" + trained.checkpoint->recipe);
   return ExitCode::kDone;
 }
 

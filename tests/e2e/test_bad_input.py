@@ -200,7 +200,7 @@ def test_a_batch_smaller_than_the_ranks_trains(tmp_path):
     ("flatten, linear 9", "model.layers", "the last output is 9", "10 features"),
     ("conv 10", "model.layers", "the last output is 10x32x32", "10 features"),
     ("conv", 'layer 0 ("conv")', "nothing after", "output channels"),
-    ("conv 0", 'layer 0 ("conv 0")', '"0"', "an integer of at least 1"),
+    ("conv 0", 'layer 0 ("conv 0")', '"0"', "an integer from 1 to 1048576"),
     ("conv 8 stride", 'layer 0 ("conv 8 stride")', 'nothing after "stride"', "a number"),
     ("conv 8 stirde 2", 'layer 0 ("conv 8 stirde 2")', '"stirde"', "the end of the layer"),
     ("pool min 2", 'layer 0 ("pool min 2")', '"min"', "max, average or sum"),

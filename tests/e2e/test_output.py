@@ -1,35 +1,15 @@
-"""What a person and a script see: the lines, metrics.jsonl, the bar, doctor, inspect."""
-import os
-import pty
+"""What a person and a script see: the lines, metrics.jsonl, doctor, inspect."""
 import re
-import subprocess
 
 import pytest
 
-from cifar_ddp import (BIG_BATCH, CIFAR10_DIR, ENVIRONMENT, SMALL, assert_error, command, metrics,
-                       needs_cifar10, run, train, train_arguments)
+from cifar_ddp import (BIG_BATCH, CIFAR10_DIR, SMALL, assert_error, metrics, needs_cifar10, run,
+                       train)
 
 EPOCH_KEYS = {"epoch", "step", "train_loss", "val_loss", "val_accuracy", "learning_rate",
               "images_per_second", "seconds_data", "seconds_compute", "seconds_communication",
               "seconds_validation"}
 FLAGS = ["--layers", SMALL, *BIG_BATCH, "--epochs", 2]
-
-
-def on_a_terminal(arguments):
-    """What the program writes to a terminal of its own."""
-    main, terminal = pty.openpty()
-    process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=terminal,
-                               stderr=subprocess.STDOUT, env=ENVIRONMENT)
-    os.close(terminal)
-    text = b""
-    try:
-        while chunk := os.read(main, 4096):
-            text += chunk
-    except OSError:  # the last writer has closed it
-        pass
-    os.close(main)
-    assert process.wait(timeout=60) == 0, text
-    return text.decode()
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
@@ -43,15 +23,6 @@ def test_a_run_tells_of_each_epoch_once(tmp_path, ranks):
     assert {"test_loss", "test_accuracy"} <= set(lines[2])
     assert len([line for line in result.lines if line.startswith("epoch ")]) == 2
     assert re.fullmatch("[0-9a-f]{32}", result.weights)
-
-
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_the_bar_is_for_terminals(tmp_path, ranks):
-    arguments = train_arguments(tmp_path / "tty", "--max-steps", 300)
-    text = on_a_terminal(command(*arguments, ranks=ranks))
-    assert re.search(
-        r"\[[#.]+\] epoch 1 step \d+/14080 loss \d+\.\d+ \d+ images/s [\d:]+ left", text)
-    assert "\r" not in train(tmp_path / "pipe", "--max-steps", 30, ranks=ranks).out
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

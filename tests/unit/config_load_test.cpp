@@ -354,8 +354,15 @@ TEST_F(Load, RefusesBadFlags) {
       {{"--config"}, "--config: no value; expected a recipe file"},
       {{"--config="}, "--config: no value; expected a recipe file"},
       {{"--config", (folder_ / "none.toml").string()},
-       "none.toml: No such file or directory; expected a readable recipe file"},
-      {{"--config", "/"}, "/: a directory; expected a readable recipe file"},
+       "none.toml: No such file or directory; expected a readable file"},
+      {{"--config", "/dev/zero"}, "/dev/zero: not a regular file; expected a regular file"},
+      {{"--config", recipe(std::string(1'000'001, '#'), "long.toml")},
+       "long.toml: 1000001 bytes; expected at most 1000000 bytes"},
+      {{"predict", "--checkpoint", "--", "x"}, "--checkpoint: no value; expected a string"},
+      {{"--", "--epochs"},
+       "--epochs: one word too many for train; expected only flags; a switch is turned off by "
+       "--flag=false"},
+      {{"--config", "/"}, "/: a folder; expected a regular file"},
   };
   for (const auto& row : rows) EXPECT_EQ(complaint(row.words), row.message);
 }
@@ -415,6 +422,21 @@ TEST_F(Load, RefusesBadRecipes) {
        "train.batch_size; expected one of the two"},
   };
   for (const auto& row : rows) EXPECT_EQ(recipe_complaint(row.text), row.message);
+}
+
+TEST_F(Load, SaysKeysOnOneLineAndWhole) {
+  EXPECT_EQ(recipe_complaint("[train]\n\"\\u001B[31m\\nepochs\\u0000\" = 3"),
+            "r.toml:2:1: train.\\u001B[31m\\nepochs\\u0000: unknown key; expected a key of --help, "
+            "perhaps train.epochs");
+}
+
+TEST_F(Load, TakesNoFlagsBehindTwoDashes) {
+  const CommandLine line = parse({"predict", "--json", "--", "-x.png", "--", "--json=false"});
+  EXPECT_EQ(line.arguments, (std::vector<std::string>{"-x.png", "--", "--json=false"}));
+  EXPECT_EQ(line.flags, std::vector<std::string>{"json"});
+  EXPECT_TRUE(line.config.evaluate.json);
+  EXPECT_TRUE(parse({"predict", "--"}).arguments.empty());
+  EXPECT_EQ(parse({"inspect", "--", recipe("[train]\nepochs = 3")}).config.train.epochs, 3);
 }
 
 TEST_F(Load, NamesThePlaceOfASyntaxError) {

@@ -157,13 +157,14 @@ const Refused kRefused[] = {
     {"conv x", kImage, "\"x\""},
     {"conv 8x", kImage, "\"8x\""},
     {"conv 8.5", kImage, "\"8.5\""},
-    {"conv 0", kImage, "an integer of at least 1"},
+    {"conv 0", kImage, "an integer from 1 to 1048576"},
+    {"conv 1048577", kImage, "an integer from 1 to 1048576"},
     {"conv -3", kImage, "\"-3\""},
     {"conv 99999999999999999999", kImage, "\"99999999999999999999\""},
     {"conv 8 kernel", kImage, "nothing after \"kernel\""},
-    {"conv 8 kernel 0", kImage, "kernel, an integer of at least 1"},
-    {"conv 8 stride 0", kImage, "stride, an integer of at least 1"},
-    {"conv 8 padding -1", kImage, "padding, an integer of at least 0"},
+    {"conv 8 kernel 0", kImage, "kernel, an integer from 1 to 1048576"},
+    {"conv 8 stride 0", kImage, "stride, an integer from 1 to 1048576"},
+    {"conv 8 padding -1", kImage, "padding, an integer from 0 to 1048576"},
     {"conv 8 9", kImage, "\"9\"; expected the end of the layer"},
     {"conv 1000000 kernel 100", kImage, "weights of 30000000000 numbers; expected at most 21474"},
     {"conv 1048576 kernel 1048576 padding 1048576", kImage, "weights of 34587645138"},
@@ -190,8 +191,8 @@ const Refused kRefused[] = {
     {"pool", kImage, "max, average or sum"},
     {"pool mean 2", kImage, "\"mean\"; expected max, average or sum"},
     {"pool max", kImage, "the size of the window, or all"},
-    {"pool max 0", kImage, "an integer of at least 1"},
-    {"pool max 2 stride 0", kImage, "stride, an integer of at least 1"},
+    {"pool max 0", kImage, "an integer from 1 to 1048576"},
+    {"pool max 2 stride 0", kImage, "stride, an integer from 1 to 1048576"},
     {"pool max 2 padding 1", kImage, "\"padding\""},
     {"pool max all stride 2", kImage, "\"stride\""},
     {"pool max 2", {128, 1, 1}, "a window of 2x2 on an input of 128x1x1"},
@@ -213,12 +214,21 @@ const Refused kRefused[] = {
     {"flatten 2", kImage, "\"2\""},
     {"linear 10", {128, 4, 4}, "an image of 128x4x4; expected \"flatten\" before it"},
     {"linear", kFlat, "the number of output features"},
-    {"linear 0", kFlat, "an integer of at least 1"},
+    {"linear 0", kFlat, "an integer from 1 to 1048576"},
     {"linear 1048576", {1048576, 1, 1, true}, "weights of 1099511627776 numbers"},
     {"linear 10 bias", kFlat, "\"bias\""},
     {"linear 1 unit-std", {1, 1, 1, true}, "unit-std of one weight; expected two weights or more"},
     {"add", kImage, "no residual block is open; expected \"residual\" before it"},
 };
+
+TEST(MakeLayer, NestsResidualBlocksToALimit) {
+  const std::vector<Shape> open(99, kImage);
+  EXPECT_EQ(make_layer("residual", 7, kImage, open)->bracket(), Bracket::kResidual);
+  const std::vector<Shape> most(100, kImage);
+  EXPECT_EQ(refusal(ExitCode::kUsage, [&] { make_layer("residual", 7, kImage, most); }),
+            "layer 7 (\"residual\"): inside 100 residual blocks; expected at most 100 inside one "
+            "another");
+}
 
 TEST(MakeLayer, RefusesAWrongLineAndNamesIt) {
   for (const Refused& refused : kRefused) {

@@ -142,8 +142,9 @@ TEST(Whiten, RefusesAWrongLine) {
   EXPECT_EQ(message("whiten 0", kThree),
             "layer 0 (\"whiten 0\"): \"0\"; expected the size of the kernel, an integer of at "
             "least 1");
-  EXPECT_EQ(message("whiten 2 images 0", kThree),
-            "layer 0 (\"whiten 2 images 0\"): \"0\"; expected images, an integer of at least 1");
+  EXPECT_EQ(
+      message("whiten 2 images 0", kThree),
+      "layer 0 (\"whiten 2 images 0\"): \"0\"; expected images, an integer from 1 to 1048576");
   EXPECT_EQ(message("whiten 2 epsilon 0", kThree),
             "layer 0 (\"whiten 2 epsilon 0\"): epsilon 0; expected a number above 0");
   EXPECT_EQ(message("whiten 33", kThree),
