@@ -37,7 +37,12 @@ std::string new_path(const std::string& name) {
   std::strftime(date, sizeof(date), "%Y%m%d-%H%M%S", std::localtime(&now));
   const std::string base = fmt::format("runs/{}-{}", name, date);
   std::string path = base;
-  for (int i = 2; fs::exists(path); ++i) path = fmt::format("{}-{}", base, i);
+  make_folder("runs", ExitCode::kCheckpoint);
+  std::error_code error;  // told when the folder in it cannot be made either
+  // Made here, so that of two runs that begin at once each has its own.
+  for (int i = 2; !fs::create_directory(path, error) && !error; ++i) {
+    path = fmt::format("{}-{}", base, i);
+  }
   return path;
 }
 
@@ -57,6 +62,10 @@ FoundCheckpoint read_checkpoint(const std::string& file) {
 }
 
 }  // namespace
+
+std::string directory_of(const std::string& checkpoint) {
+  return fs::absolute(checkpoint).lexically_normal().parent_path().parent_path().string();
+}
 
 std::optional<FoundCheckpoint> newest_checkpoint(const std::string& folder, const Log& log) {
   const std::string inner = folder + "/checkpoints";
@@ -93,15 +102,22 @@ RunDirectory::RunDirectory(std::string path, const std::string& name, bool resum
   remove_parts(path_ + "/checkpoints");
 }
 
+void RunDirectory::require_lock() const {
+  if (lock_) lock_->require();
+}
+
 void RunDirectory::write_config(const std::string& toml) const {
+  require_lock();
   write_file(path_ + "/config.toml", toml, ExitCode::kCheckpoint);
 }
 
 void RunDirectory::write_facts(const RunFacts& facts) const {
+  require_lock();
   write_file(path_ + "/run.json", to_json(facts) + "\n", ExitCode::kCheckpoint);
 }
 
 void RunDirectory::write_checkpoint(const Checkpoint& checkpoint) const {
+  require_lock();
   const std::string folder = path_ + "/checkpoints";
   const std::string file = fmt::format("{}/step-{:08}.pt", folder, checkpoint.position.step);
   write_file(file, serialize(checkpoint), ExitCode::kCheckpoint);
@@ -114,6 +130,7 @@ void RunDirectory::write_checkpoint(const Checkpoint& checkpoint) const {
 }
 
 void RunDirectory::set_later_checkpoints_aside(int64_t step) const {
+  require_lock();
   const std::string folder = path_ + "/checkpoints", aside = path_ + "/superseded";
   const std::string last = fmt::format("{}/step-{:08}.pt", folder, step);
   for (const std::string& file : checkpoint_files(folder)) {
@@ -128,6 +145,7 @@ void RunDirectory::set_later_checkpoints_aside(int64_t step) const {
 }
 
 void RunDirectory::rewind_metrics(int64_t epochs) const {
+  require_lock();
   if (!fs::exists(metrics_file())) return;
   std::istringstream lines(read_file(metrics_file(), ExitCode::kCheckpoint));
   std::string kept;
@@ -142,6 +160,7 @@ void RunDirectory::rewind_metrics(int64_t epochs) const {
 }
 
 void RunDirectory::append_metrics(const std::string& object) const {
+  require_lock();
   std::ofstream file(metrics_file(), std::ios::app);
   file << object << std::endl;
   if (!file) {
