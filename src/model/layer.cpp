@@ -60,6 +60,8 @@ class BatchNorm : public Layer {
                              momentum_, epsilon_, /*cudnn_enabled=*/true);
   }
 
+  bool needs_two_images() const override { return output().height * output().width == 1; }
+
  private:
   double momentum_, epsilon_;
   torch::Tensor weight_, bias_, running_mean_, running_var_;

@@ -93,6 +93,10 @@ class Layer : public torch::nn::Module {
   virtual bool join(std::optional<LinearBlock>&) const { return false; }
   virtual std::optional<Whitening> whitening() const { return std::nullopt; }
   virtual Bracket bracket() const { return Bracket::kNone; }
+  // Whether a training pass over one image cannot be: there is one value of each channel, and no
+  // variance to divide by.
+  virtual bool needs_two_images() const { return false; }
+
   // Multiply-adds for one sample's forward pass; only conv and linear have any.
   virtual int64_t multiply_adds() const { return 0; }
 

@@ -178,6 +178,13 @@ std::string Network::table() const {
          "\n";
 }
 
+std::string Network::layer_that_needs_two_images() const {
+  const auto found = std::ranges::find_if(layers_, &Layer::needs_two_images);
+  if (found == layers_.end()) return "";
+  const auto index = static_cast<size_t>(found - layers_.begin());
+  return fmt::format("layer {} (\"{}\")", index, texts_[index]);
+}
+
 std::string Network::kind_of(const std::string& parameter) const {
   const size_t dot = parameter.find('.');
   const std::string& text = texts_.at(std::stoul(parameter.substr(0, dot)));

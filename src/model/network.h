@@ -51,6 +51,9 @@ class Network : public torch::nn::Module {
   // The first layer's, if it whitens.
   std::optional<Whitening> whitening() const { return layers_.front()->whitening(); }
 
+  // The first that cannot train on one image a shard, as 'layer 3 ("batch-norm")'; empty: none.
+  std::string layer_that_needs_two_images() const;
+
   // "conv.weight" for "3.weight" when layer 3 is a convolution.
   std::string kind_of(const std::string& parameter) const;
 

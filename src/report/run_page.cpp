@@ -7,10 +7,10 @@
 #include <filesystem>
 
 #include "base/files.h"
+#include "report/events_file.h"
 #include "report/html.h"
 #include "report/run_charts.h"
 #include "report/run_sections.h"
-#include "report/tensorboard.h"
 
 namespace cifar {
 namespace {
@@ -95,7 +95,7 @@ void write_run_report(const RunRecord& run, const std::optional<TestedImages>& t
     write_file(fmt::format("{}-{}.svg", stem, chart.name), svg_file(chart.chart.svg()),
                ExitCode::kUsage);
   }
-  write_file(run.path + "/" + kEventsFile, tensorboard_events(run), ExitCode::kUsage);
+  update_events(run);
   write_file(file, run_page(run, tested), ExitCode::kUsage);
 }
 

@@ -44,26 +44,13 @@ std::string message(uint64_t field, const std::string& bytes) {
   return tag(field, kBytes) + varint(bytes.size()) + bytes;
 }
 
+std::string step_of(int64_t step) {
+  return tag(2, kVarint) + varint(static_cast<uint64_t>(step));
+}
+
 std::string wall_time(double seconds) {
   return tag(1, kFixed64) + little_endian(std::bit_cast<uint64_t>(seconds));
 }
-
-struct Events {
-  std::string bytes;
-
-  void version(double time) {
-    bytes += tensorboard_record(wall_time(time) + message(3, "brain.Event:2"));
-  }
-
-  void scalar(const char* name, double value, int64_t step, double time) {
-    if (!std::isfinite(value)) return;
-    const std::string entry = message(1, name) + tag(2, kFixed32) +
-                              little_endian(std::bit_cast<uint32_t>(static_cast<float>(value)));
-    bytes +=
-        tensorboard_record(wall_time(time) + tag(2, kVarint) + varint(static_cast<uint64_t>(step)) +
-                           message(5, message(1, entry)));
-  }
-};
 
 }  // namespace
 
@@ -74,35 +61,55 @@ uint32_t crc32c(std::string_view bytes) {
   return ~crc;
 }
 
-std::string tensorboard_record(std::string_view bytes) {
-  const auto masked = [](std::string_view of) {
-    return little_endian(std::rotr(crc32c(of), 15) + 0xa282ead8u);
-  };
-  const std::string length = little_endian(static_cast<uint64_t>(bytes.size()));
-  return length + masked(length) + std::string(bytes) + masked(bytes);
+uint32_t masked_crc32c(std::string_view bytes) {
+  return std::rotr(crc32c(bytes), 15) + 0xa282ead8u;
 }
 
-std::string tensorboard_events(const RunRecord& run) {
+std::string tensorboard_record(std::string_view bytes) {
+  const std::string length = little_endian(static_cast<uint64_t>(bytes.size()));
+  return length + little_endian(masked_crc32c(length)) + std::string(bytes) +
+         little_endian(masked_crc32c(bytes));
+}
+
+std::string scalar_event(const Scalar& scalar) {
+  const std::string entry = message(1, scalar.tag) + tag(2, kFixed32) +
+                            little_endian(std::bit_cast<uint32_t>(scalar.value));
+  return tensorboard_record(wall_time(scalar.time) + step_of(scalar.step) +
+                            message(5, message(1, entry)));
+}
+
+std::string version_event(double time) {
+  return tensorboard_record(wall_time(time) + message(3, "brain.Event:2"));
+}
+
+std::string start_event(int64_t step, double time) {
+  const std::string session_log = tag(1, kVarint) + varint(1);
+  return tensorboard_record(wall_time(time) + step_of(step) + message(7, session_log));
+}
+
+std::vector<Scalar> scalars_of(const RunRecord& run) {
+  std::vector<Scalar> scalars;
   // What was counted lies before the last change of the metrics.
   double time = run.last_change - run.seconds();
-  Events events;
-  events.version(time);
+  const auto add = [&](const char* name, double value, int64_t step) {
+    if (std::isfinite(value)) scalars.push_back({name, step, static_cast<float>(value), time});
+  };
   for (const EpochLine& line : run.epochs) {
     for (const double seconds : {line.seconds_train, line.seconds_validation}) {
       if (std::isfinite(seconds)) time += seconds;
     }
-    events.scalar("loss/train", line.train_loss, line.step, time);
-    events.scalar("loss/val", line.val_loss, line.step, time);
-    events.scalar("accuracy/train", line.train_accuracy, line.step, time);
-    events.scalar("accuracy/val", line.val_accuracy, line.step, time);
-    events.scalar("learning_rate", line.learning_rate, line.step, time);
-    events.scalar("images_per_second", line.images_per_second, line.step, time);
+    add("loss/train", line.train_loss, line.step);
+    add("loss/val", line.val_loss, line.step);
+    add("accuracy/train", line.train_accuracy, line.step);
+    add("accuracy/val", line.val_accuracy, line.step);
+    add("learning_rate", line.learning_rate, line.step);
+    add("images_per_second", line.images_per_second, line.step);
   }
   if (run.test && !run.epochs.empty()) {
-    events.scalar("loss/test", run.test->loss, run.epochs.back().step, time);
-    events.scalar("accuracy/test", run.test->accuracy, run.epochs.back().step, time);
+    add("loss/test", run.test->loss, run.epochs.back().step);
+    add("accuracy/test", run.test->accuracy, run.epochs.back().step);
   }
-  return events.bytes;
+  return scalars;
 }
 
 }  // namespace cifar

@@ -41,7 +41,7 @@ void refuse_superfluous(const NamedTensors& from, const NamedTensors& wanted,
 
 Checkpoint take_checkpoint(const TrainState& state, const std::string& recipe) {
   Checkpoint checkpoint{recipe, state.position, {}, optimizer_name(state.groups), state.updates(),
-                        {}};
+                        {},     state.data_hash};
   const FlatState& flat = state.flat;
   for (const auto& entry : flat.parameter_entries()) {
     checkpoint.model[entry.name] = host_copy(entry.tensor);

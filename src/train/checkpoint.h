@@ -3,7 +3,7 @@
 //
 //   torch.load(path, weights_only=True)["model"]    a state dict for the matching nn.Sequential
 //
-// The dict: format (int), program, recipe (TOML), position {...}, model {name: tensor},
+// The dict: format (int), program, recipe (TOML), data_hash, position {...}, model {name: tensor},
 // optimizer {name, steps, state {moment: {name: tensor}}}.
 #pragma once
 
@@ -26,6 +26,7 @@ struct Checkpoint {
   std::string optimizer;  // its name, or of several "muon+sgd"
   int64_t optimizer_steps = 0;
   std::map<std::string, NamedTensors> optimizer_state;
+  std::string data_hash;  // of the images of the last step; empty: an older version did not say
 };
 
 // Copies the state off the device; waits for it.

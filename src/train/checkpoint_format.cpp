@@ -56,6 +56,7 @@ IValue pickled(const Checkpoint& checkpoint) {
   all.insert("format", kFormat);
   all.insert("program", "cifar-ddp " CIFAR_VERSION);
   all.insert("recipe", checkpoint.recipe);
+  all.insert("data_hash", checkpoint.data_hash);
   all.insert("position", position);
   all.insert("model", dict_of(checkpoint.model));
   all.insert("optimizer", optimizer);
@@ -102,6 +103,7 @@ Checkpoint unpickled(PickleReader& pickle, const std::string& file) {
   }
   Checkpoint checkpoint;
   checkpoint.recipe = Reader::get<std::string>(all, "recipe");
+  if (all.contains("data_hash")) checkpoint.data_hash = Reader::get<std::string>(all, "data_hash");
   const Reader::Dict& at = pickle.get_dict(all, "position");
   checkpoint.position = {
       Reader::get<int64_t>(at, "epoch"),   Reader::get<int64_t>(at, "step_in_epoch"),

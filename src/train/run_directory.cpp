@@ -35,8 +35,12 @@ std::string new_path(const std::string& name) {
   std::strftime(date, sizeof(date), "%Y%m%d-%H%M%S", std::localtime(&now));
   const std::string base = fmt::format("runs/{}-{}", name, date);
   std::string path = base;
-  for (int i = 2; path_exists(path, ExitCode::kCheckpoint); ++i)
+  make_folder("runs", ExitCode::kCheckpoint);
+  std::error_code error;  // told when the folder in it cannot be made either
+  // Made here, so that of two runs that begin at once each has its own.
+  for (int i = 2; !fs::create_directory(path, error) && !error; ++i) {
     path = fmt::format("{}-{}", base, i);
+  }
   return path;
 }
 
@@ -58,6 +62,10 @@ FoundCheckpoint read_checkpoint(const std::string& file) {
 }
 
 }  // namespace
+
+std::string directory_of(const std::string& checkpoint) {
+  return fs::path(absolute_path(checkpoint)).parent_path().parent_path().string();
+}
 
 std::optional<FoundCheckpoint> newest_checkpoint(const std::string& folder, const Log& log) {
   const std::string inner = folder + "/checkpoints";
@@ -93,6 +101,10 @@ RunDirectory::RunDirectory(std::string path, const std::string& name, bool resum
   remove_parts(path_ + "/checkpoints");
 }
 
+void RunDirectory::require_lock() const {
+  if (lock_) lock_->require();
+}
+
 void RunDirectory::write_config(const std::string& toml) const {
   write_first_file("config.toml", toml);
 }
@@ -102,16 +114,21 @@ void RunDirectory::write_facts(const RunFacts& facts) const {
 }
 
 // What fails before there was a step must not look like a run, which the next try would not touch.
-void RunDirectory::write_first_file(const std::string& name, const std::string& text) const try {
-  write_file(path_ + "/" + name, text, ExitCode::kCheckpoint);
-} catch (const Error&) {
-  if (!begins_) throw;
-  std::error_code error;
-  for (const char* mine : {"/config.toml", "/run.json"}) fs::remove(path_ + mine, error);
-  throw;
+void RunDirectory::write_first_file(const std::string& name, const std::string& text) const {
+  require_lock();
+  try {
+    write_file(path_ + "/" + name, text, ExitCode::kCheckpoint);
+  } catch (const Error&) {
+    std::error_code error;
+    if (begins_) {
+      for (const char* mine : {"/config.toml", "/run.json"}) fs::remove(path_ + mine, error);
+    }
+    throw;
+  }
 }
 
 void RunDirectory::write_checkpoint(const Checkpoint& checkpoint) const {
+  require_lock();
   const std::string folder = path_ + "/checkpoints";
   const std::string file = fmt::format("{}/step-{:08}.pt", folder, checkpoint.position.step);
   write_file(file, serialize(checkpoint), ExitCode::kCheckpoint);
@@ -124,6 +141,7 @@ void RunDirectory::write_checkpoint(const Checkpoint& checkpoint) const {
 }
 
 void RunDirectory::set_later_checkpoints_aside(int64_t step) const {
+  require_lock();
   const std::string folder = path_ + "/checkpoints", aside = path_ + "/superseded";
   const std::string last = fmt::format("{}/step-{:08}.pt", folder, step);
   for (const std::string& file : checkpoint_files(folder)) {
@@ -138,6 +156,7 @@ void RunDirectory::set_later_checkpoints_aside(int64_t step) const {
 }
 
 void RunDirectory::rewind_metrics(int64_t epochs) const {
+  require_lock();
   if (!path_exists(metrics_file(), ExitCode::kCheckpoint)) return;
   std::istringstream lines(read_file(metrics_file(), ExitCode::kCheckpoint));
   std::string kept;
@@ -152,6 +171,7 @@ void RunDirectory::rewind_metrics(int64_t epochs) const {
 }
 
 void RunDirectory::append_metrics(const std::string& lines) const {
+  require_lock();
   append_file(metrics_file(), lines + "\n", ExitCode::kCheckpoint);
 }
 

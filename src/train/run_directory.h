@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "base/log.h"
 #include "train/checkpoint.h"
 #include "train/run_facts.h"
+#include "train/run_lock.h"
 
 namespace cifar {
 
@@ -19,6 +21,9 @@ struct FoundCheckpoint {
   std::string file;
   Checkpoint checkpoint;
 };
+
+// The run directory that a checkpoint belongs to: DIR of DIR/checkpoints/step-N.pt.
+std::string directory_of(const std::string& checkpoint);
 
 // The newest sound checkpoint under a run directory (or its checkpoints folder); damaged ones are
 // named in a warning and passed over. None when there is no checkpoint at all; Error(kCheckpoint)
@@ -36,6 +41,8 @@ class RunDirectory {
   RunDirectory(std::string path, const std::string& name, bool resuming, int64_t keep);
 
   const std::string& path() const { return path_; }
+  // What is written from now on is written while `lock` is held: Error(kCheckpoint) when it is not.
+  void write_under(std::shared_ptr<RunLock> lock) { lock_ = std::move(lock); }
   // Moves the checkpoints after `step` into the folder superseded: a run that goes on from an
   // earlier one has another history.
   void set_later_checkpoints_aside(int64_t step) const;
@@ -53,8 +60,10 @@ class RunDirectory {
  private:
   std::string metrics_file() const { return path_ + "/metrics.jsonl"; }
   void write_first_file(const std::string& name, const std::string& text) const;
+  void require_lock() const;
 
   std::string path_;
+  std::shared_ptr<RunLock> lock_;
   bool begins_;  // rather than going on with what is there
   int64_t keep_;
 };

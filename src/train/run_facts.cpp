@@ -10,13 +10,33 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-void add(const ImageSet& set, Hasher& hasher) {
-  constexpr int64_t kImagesApart = 100;
-  for (int64_t i = 0; i < set.size(); ++i) {
-    const uint8_t label = set.label(i);
-    hasher.update(&label, 1);
-    if (i % kImagesApart == 0) hasher.update(set.image(i), kImageBytes);
+std::string hash_of(const Dataset& dataset, int64_t images_apart) {
+  Hasher hasher;
+  for (const ImageSet* set : {&dataset.train, &dataset.test}) {
+    for (int64_t i = 0; i < set->size(); ++i) {
+      const uint8_t label = set->label(i);
+      hasher.update(&label, 1);
+      if (i % images_apart == 0) hasher.update(set->image(i), kImageBytes);
+    }
   }
+  return hasher.digest();
+}
+
+Json json_of(const std::vector<DataUse>& history) {
+  Json uses = Json::array();
+  for (const DataUse& use : history) {
+    uses.push_back({{"from_step", use.step}, {"data", use.data}, {"data_hash", use.hash}});
+  }
+  return uses;
+}
+
+std::vector<DataUse> history_from(const Json& uses) {
+  std::vector<DataUse> history;
+  for (const Json& use : uses) {
+    history.push_back({use.at("from_step").get<int64_t>(), use.at("data").get<std::string>(),
+                       use.at("data_hash").get<std::string>()});
+  }
+  return history;
 }
 
 ClassCounts counts_of(const ImageSet& set, const std::vector<int32_t>& samples) {
@@ -27,13 +47,18 @@ ClassCounts counts_of(const ImageSet& set, const std::vector<int32_t>& samples) 
 
 }  // namespace
 
+std::string hash_of(const Dataset& dataset) {
+  return hash_of(dataset, 1);
+}
+
+std::string sampled_hash(const Dataset& dataset) {
+  return hash_of(dataset, 100);
+}
+
 void describe_data(const Dataset& dataset, const Split& split, RunFacts& facts) {
   facts.data = dataset.name;
   facts.synthetic = dataset.synthetic;
-  Hasher hasher;
-  add(dataset.train, hasher);
-  add(dataset.test, hasher);
-  facts.data_hash = hasher.digest();
+  facts.data_hash = hash_of(dataset);
   facts.train = counts_of(dataset.train, split.train);
   facts.val = counts_of(dataset.train, split.val);
   facts.test = dataset.test.class_counts();
@@ -49,6 +74,7 @@ std::string to_json(const RunFacts& facts) {
               {"data", facts.data},
               {"synthetic", facts.synthetic},
               {"data_hash", facts.data_hash},
+              {"data_history", json_of(facts.data_history)},
               {"class_counts", {{"train", facts.train}, {"val", facts.val}, {"test", facts.test}}}}
       .dump(2, ' ', false, Json::error_handler_t::replace);
 }
@@ -66,6 +92,7 @@ std::optional<RunFacts> run_facts_from(const std::string& json) try {
   object.at("data").get_to(facts.data);
   object.at("synthetic").get_to(facts.synthetic);
   object.at("data_hash").get_to(facts.data_hash);
+  if (object.contains("data_history")) facts.data_history = history_from(object["data_history"]);
   counts.at("train").get_to(facts.train);
   counts.at("val").get_to(facts.val);
   counts.at("test").get_to(facts.test);

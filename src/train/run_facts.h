@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "data/cifar10.h"
 #include "data/split.h"
@@ -13,6 +14,15 @@
 namespace cifar {
 
 using ClassCounts = std::array<int64_t, kClasses>;
+
+// The images that a run was trained on from a step on.
+struct DataUse {
+  int64_t step = 0;
+  std::string data;  // the folder, or "synthetic"
+  std::string hash;
+
+  bool operator==(const DataUse&) const = default;
+};
 
 struct RunFacts {
   std::string recipe;    // its name
@@ -24,10 +34,17 @@ struct RunFacts {
   std::string data;     // the folder, or "synthetic"
   bool synthetic = false;
   std::string data_hash;  // equal for equal images, whatever the folder
+  // An entry for each change. Empty in the files of versions whose data_hash is a sampled_hash().
+  std::vector<DataUse> data_history;
   ClassCounts train = {}, val = {}, test = {};
 };
 
-// The name, the hash (of all labels and every 100th image) and the class counts.
+// Of all labels and all images.
+std::string hash_of(const Dataset& dataset);
+// As it once was, of all labels and every 100th image.
+std::string sampled_hash(const Dataset& dataset);
+
+// The name, the hash and the class counts.
 void describe_data(const Dataset& dataset, const Split& split, RunFacts& facts);
 
 std::string to_json(const RunFacts& facts);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -33,6 +34,7 @@ struct TrainState {
   FlatState flat;
   std::vector<OptimizerGroup> groups;
   Position position;
+  std::string data_hash;  // of the images that it is trained on; empty: not said
 
   // The state of a run that begins, with the weights that config's seed draws, in the memory of
   // the one before. The recipe's network and optimizers must be the same.

@@ -6,6 +6,7 @@
 
 #include "config/load.h"
 #include "data/sampler.h"
+#include "train/lone_values.h"
 #include "train/whitening.h"
 
 namespace cifar {
@@ -53,6 +54,7 @@ Trainer::Trainer(const Config& config, const Dataset& dataset, TrainState& state
       test_(*state.network, test_batches_, dataset.test.size(), config.train.validation, precision_,
             comm, TestTimeAugmentation(config.train), config.run.cuda_graphs),
       progress_(plan_.total_steps(), comm.rank() == 0 && on_terminal()) {
+  refuse_lone_values(*state.network, config.train, static_cast<int64_t>(split_.train.size()));
   precision_.apply(config.train.reduction == "ordered");
   val_batches_.set_order(split_.val, 0);
   test_batches_.set_order(all_samples(dataset.test.size()), 0);

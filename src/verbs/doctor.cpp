@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "parallel/reducer.h"
+#include "train/lone_values.h"
 #include "train/precision.h"
 #include "train/state.h"
 #include "verbs/setup.h"
@@ -59,7 +60,8 @@ ExitCode doctor(const Invocation& invocation) {
   const Precision precision(config.train.precision, device.device);
   const TrainState state(config, device.device);
   TrainConfig train = config.train;
-  if (train.shards == 0) train.shards = comm->size();
+  resolve_ranks(train, comm->size(), comm->size());
+  refuse_lone_values(*state.network, train, kTrainImages - config.data.validation_size);
   choose_buckets(train, *comm, state.flat);
   log.line("reduction: " + make_reducer(train, *comm, state.flat)->text());
   log.line(config.data.path.empty() ? "ready to train, once a data set is named"

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "train/lone_values.h"
+#include "verbs/setup.h"
+
 namespace cifar {
 
 // A wrong layer list is refused as in training.
@@ -17,9 +20,13 @@ ExitCode inspect(const Invocation& invocation) {
     throw Error(ExitCode::kUsage, "--json", "the table of a recipe", "--data or --checkpoint");
   }
   invocation.log.line("recipe " + config.recipe);
-  std::string table = make_network(config)->table();
+  const auto network = make_network(config);
+  std::string table = network->table();
   table.pop_back();  // lines() ends the last
   invocation.log.lines(table);
+  TrainConfig train = config.train;
+  resolve_ranks(train, invocation.world.size(), invocation.world.size());
+  refuse_lone_values(*network, train, kTrainImages - config.data.validation_size);
   return ExitCode::kDone;
 }
 

@@ -5,9 +5,11 @@
 #include <optional>
 
 #include "base/files.h"
+#include "train/data_check.h"
 #include "train/trainer.h"
 #include "train/weights_file.h"
 #include "verbs/report.h"
+#include "verbs/run_lock.h"
 #include "verbs/setup.h"
 
 namespace cifar {
@@ -22,11 +24,6 @@ std::optional<FoundCheckpoint> checkpoint_to_resume(const RunConfig& run, const 
     throw Error(ExitCode::kUsage, "--resume auto", "no --run-dir", "--run-dir DIR to look into");
   }
   return newest_checkpoint(run.directory, log);
-}
-
-// The run directory that a checkpoint belongs to: DIR of DIR/checkpoints/step-N.pt.
-std::string directory_of(const std::string& checkpoint) {
-  return std::filesystem::path(absolute_path(checkpoint)).parent_path().parent_path().string();
 }
 
 // In the middle of an epoch the rest of it must be what it would have been.
@@ -103,19 +100,35 @@ RunFacts facts_of(const Config& config, const Dataset& dataset, const DeviceChoi
                 split_train(dataset.train.size(), config.data.validation_size,
                             static_cast<uint64_t>(config.data.split_seed)),
                 facts);
+  facts.data_history = {{0, facts.data, facts.data_hash}};
   return facts;
 }
 
+// Whatever rank 0 finds and writes is of the images of all.
+void refuse_other_images_of_a_rank(const RunFacts& facts, const World& world) {
+  const auto hashes = world.gather(facts.data_hash);
+  for (size_t rank = 1; rank < hashes.size(); ++rank) {
+    if (hashes[rank] == hashes[0]) continue;
+    throw Error(ExitCode::kData,
+                fmt::format("data set of rank {} on {}", rank, world.hosts()[rank]),
+                "other images, hash " + hashes[rank], "those of rank 0, hash " + hashes[0]);
+  }
+}
+
 // Rank 0 prepares the run directory; the others have none. A run that is there already is gone on
-// with, never written over: --resume FILE into the directory of another run is refused.
+// with, never written over: --resume FILE into the directory of another run is refused. Without
+// `lock` there was no such folder when rank 0 looked for a checkpoint, so that what is there now is
+// another's.
 std::unique_ptr<RunDirectory> open_directory(const Config& config, const Communicator& comm,
                                              const std::optional<FoundCheckpoint>& found,
-                                             const Log& log) {
+                                             std::shared_ptr<RunLock> lock, const Log& log) {
   if (comm.rank() != 0) return nullptr;
-  const bool in_place = config.run.resume == "auto" ||
-                        (found && directory_of(found->file) == absolute_path(config.run.directory));
-  auto directory = std::make_unique<RunDirectory>(config.run.directory, config.recipe, in_place,
-                                                  config.run.keep);
+  const std::string& path = config.run.directory;
+  const bool in_place = lock && (config.run.resume == "auto" ||
+                                 (found && directory_of(found->file) == absolute_path(path)));
+  if (!lock && !path.empty()) lock = lock_new_run(path, log);
+  auto directory = std::make_unique<RunDirectory>(path, config.recipe, in_place, config.run.keep);
+  directory->write_under(lock ? lock : lock_new_run(directory->path(), log));
   const Position at = found ? found->checkpoint.position : Position{};
   directory->set_later_checkpoints_aside(at.step);
   directory->write_config(to_toml(config));
@@ -129,6 +142,7 @@ std::unique_ptr<RunDirectory> open_directory(const Config& config, const Communi
 ExitCode train(const Invocation& invocation) {
   const World& world = invocation.world;
   const Log& log = invocation.log;
+  std::shared_ptr<RunLock> lock = lock_run_to_resume(invocation);
   std::optional<FoundCheckpoint> found;
   if (world.rank() == 0) found = checkpoint_to_resume(invocation.line.config.run, log);
   Config config = resolve(invocation, found);
@@ -136,8 +150,12 @@ ExitCode train(const Invocation& invocation) {
   const DeviceChoice device = choose_device(config.run.device, config.run.comm, world);
   config.train.threads = set_threads(config.train, device, world);  // a resume keeps the number
   const Dataset dataset = open_dataset(config.data);
+  RunFacts facts = facts_of(config, dataset, device, world);
+  refuse_other_images_of_a_rank(facts, world);
+  if (found) continue_data_history(*found, dataset, facts, log);
   const auto comm = make_communicator(device.comm, world, config.run.timeout);
   TrainState state(config, device.device, comm.get());
+  state.data_hash = facts.data_hash;
   choose_buckets(config.train, *comm, state.flat);  // a resume keeps the size
   if (found) {
     restore(found->checkpoint, found->file, state);
@@ -152,8 +170,8 @@ ExitCode train(const Invocation& invocation) {
   if (!found && world.rank() == 0 && config.train.init_from.empty()) trainer.initialise_from_data();
   broadcast(state, *comm);
   announce(config, state, dataset, trainer.reduction(), device, *comm, log);
-  directory = open_directory(config, *comm, found, log);
-  if (directory) directory->write_facts(facts_of(config, dataset, device, world));
+  directory = open_directory(config, *comm, found, std::move(lock), log);
+  if (directory) directory->write_facts(facts);
   if (state.position.step == 0 && !config.train.init_from.empty()) {
     log.line("weights to begin with from " + config.train.init_from);
   }
@@ -168,6 +186,8 @@ ExitCode train(const Invocation& invocation) {
   const bool reported =
       !directory ||
       report_after_training(directory->path(), trainer.test_predictions(), dataset.test);
+  if (directory)
+    directory->write_under(nullptr);  // who reads the last line may start again at once
   comm->barrier();  // rank 0 may still be writing: nobody leaves before it is done
   log.line("weights " + state.flat.hash());
   return code == ExitCode::kDone && !reported ? ExitCode::kCheckpoint : code;

@@ -41,6 +41,7 @@ TrainState trained(const std::string& optimizer = "adam") {
   }
   state.set_updates(7);
   state.position = {1, 2, 3, 45, 6.5, 7};
+  state.data_hash = "0123";
   return state;
 }
 
@@ -60,6 +61,7 @@ TEST(Checkpoint, BringsEverythingBack) {
         deserialize(serialize(take_checkpoint(before, "epochs = 3\n")), "file");
     EXPECT_EQ(found.recipe, "epochs = 3\n");
     EXPECT_EQ(found.optimizer, optimizer);
+    EXPECT_EQ(found.data_hash, "0123");
 
     TrainState after(config_with(optimizer, 43), torch::kCPU);
     ASSERT_NE(after.flat.hash(), before.flat.hash());
@@ -78,6 +80,18 @@ TEST(Checkpoint, BringsEverythingBack) {
     EXPECT_EQ(after.position.loss_sum, 6.5);
     EXPECT_EQ(after.position.correct, 7);
   }
+}
+
+TEST(Checkpoint, OfAnOlderVersionDoesNotKnowTheImages) {
+  const std::string key = "data_hash";
+  std::string bytes = bytes_of();
+  for (size_t at = bytes.find(key); at != std::string::npos; at = bytes.find(key)) {
+    bytes.replace(at, key.size(), "some_note");
+  }
+  const Checkpoint found =
+      deserialize(sealed(bytes.substr(0, bytes.rfind("\ncifar-ddp checkpoint hash "))), "file");
+  EXPECT_EQ(found.data_hash, "");
+  EXPECT_EQ(found.position.step, 3);
 }
 
 TEST(Checkpoint, IsACopy) {
