@@ -57,6 +57,10 @@ std::optional<Process> read_process(int id) {
   process.id = id;
   std::istringstream rest(stat.substr(close + 1));
   rest >> process.state >> process.parent >> process.group;
+  // proc(5): those were the fields 3 to 5; field 22 is the start.
+  std::string skipped;
+  for (int field = 6; field < 22; ++field) rest >> skipped;
+  rest >> process.start;
   process.name = program_name(folder, stat.substr(open + 1, close - open - 1));
   process.variables = read_variables(folder);
   return process;

@@ -1,6 +1,7 @@
 // The processes of this machine, as /proc shows them.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,8 +11,9 @@ namespace cifar {
 
 struct Process {
   int id = 0, parent = 0, group = 0;
-  char state = 0;    // as in ps: T is stopped
-  std::string name;  // of the program's file; of a script, its interpreter's
+  char state = 0;     // as in ps: T is stopped
+  int64_t start = 0;  // in clock ticks since the boot
+  std::string name;   // of the program's file; of a script, its interpreter's
   // What it was started with, "NAME=VALUE" each; none for a process of another user.
   std::optional<std::vector<std::string>> variables;
 
