@@ -7,6 +7,10 @@
 namespace cifar {
 namespace {
 
+// Far beyond any batch of the 50,000 images. Recipes come out of checkpoints, too, which others may
+// have made: what costs memory or time has an upper bound.
+constexpr double kMostImages = 1000000;
+
 Check any() {
   return {};
 }
@@ -94,7 +98,7 @@ std::vector<Option> make_options() {
       OPTION(optimizer.momentum, "momentum", "X", "sgd, muon: momentum", from_and_below(0, 1)),
       OPTION(optimizer.nesterov, "nesterov", "", "sgd, muon: Nesterov's momentum", any()),
       OPTION(optimizer.newton_schulz_steps, "newton-schulz-steps", "N",
-             "muon: iterations that make an update orthogonal", at_least(1)),
+             "muon: iterations that make an update orthogonal", range(1, 100)),
       OPTION(
           optimizer.newton_schulz, "newton-schulz", "HOW",
           "muon: products of matrices of one shape together, of all together, padded with zeros, "
@@ -105,7 +109,7 @@ std::vector<Option> make_options() {
       OPTION(optimizer.scale_learning_rate, "scale-learning-rate", "RULE",
              "with the global batch / reference-batch-size", one_of({"none", "linear", "sqrt"})),
       OPTION(optimizer.reference_batch_size, "reference-batch-size", "N",
-             "batch that learning-rate is meant for", at_least(1)),
+             "batch that learning-rate is meant for", range(1, kMostImages)),
       OPTION(schedule.name, "schedule", "NAME", "course of the learning rate",
              one_of({"constant", "step", "linear", "cosine", "one-cycle"})),
       OPTION(schedule.warmup_epochs, "warmup-epochs", "X", "linear rise from 0", at_least(0)),
@@ -117,15 +121,16 @@ std::vector<Option> make_options() {
              "one-cycle: first rate / learning-rate", range(0, 1)),
       OPTION(schedule.one_cycle_peak, "one-cycle-peak", "X",
              "one-cycle: where the rate peaks, as a fraction of all steps", range(0, 1)),
-      OPTION(train.epochs, "epochs", "N", "passes over the train split", at_least(1)),
-      OPTION(train.batch_size, "batch-size", "N", "images a step, over all ranks", at_least(1)),
+      OPTION(train.epochs, "epochs", "N", "passes over the train split", range(1, 1000000)),
+      OPTION(train.batch_size, "batch-size", "N", "images a step, over all ranks",
+             range(1, kMostImages)),
       OPTION(train.batch_size_per_rank, "batch-size-per-rank", "N",
-             "images a step on each rank, instead of batch-size", at_least(1)),
+             "images a step on each rank, instead of batch-size", range(1, kMostImages)),
       OPTION(train.drop_last, "drop-last", "", "leave out an epoch's last batch when it is short",
              any()),
       OPTION(train.seed, "seed", "N", "of initial weights, shuffling, augmentation, dropout",
              at_least(0)),
-      OPTION(train.shards, "shards", "S", "slices of the batch; 0: one a rank", at_least(0)),
+      OPTION(train.shards, "shards", "S", "slices of the batch; 0: one a rank", range(0, 4096)),
       OPTION(train.reduction, "reduction", "HOW",
              "ordered: the same bits on any number of ranks; overlapped: with backward",
              one_of({"ordered", "overlapped"})),
@@ -134,8 +139,8 @@ std::vector<Option> make_options() {
              one_of({"fp32", "bf16", "fp16"})),
       OPTION(train.bucket_kib, "bucket-kib", "KIB",
              "overlapped: gradients that are summed at once; 0: what is measured to suit",
-             at_least(0)),
-      OPTION(train.threads, "threads", "N", "a rank; 0: its share of the cores", at_least(0)),
+             range(0, 1 << 24)),
+      OPTION(train.threads, "threads", "N", "a rank; 0: its share of the cores", range(0, 1024)),
       OPTION(train.precision, "precision", "P", "arithmetic",
              one_of({"fp32", "tf32", "bf16", "fp16"})),
       OPTION(train.kernels, "kernels", "WHOSE",
@@ -177,7 +182,7 @@ std::vector<Option> make_options() {
              "capture a GPU's step and replay it as a whole; =false: launch by launch", any()),
       OPTION(run.profile, "profile", "STEPS",
              "print a table of operations and times over so many steps, and write trace.json",
-             at_least(0)),
+             range(0, 10000)),
       OPTION(run.timeout, "timeout", "SECONDS", "that a collective may take", above(0)),
       OPTION(evaluate.checkpoint, "checkpoint", "PATH",
              "a checkpoint, a run directory (its newest one), or a state dict that torch.save "
@@ -192,7 +197,7 @@ std::vector<Option> make_options() {
              "the one that the runs share; of repeat: repeat-NAME.json",
              any()),
       OPTION(evaluate.runs, "runs", "N", "how often to train, with seeds from --seed on",
-             at_least(1)),
+             range(1, 10000)),
       OPTION(evaluate.target, "target", "X", "test accuracy that runs are to reach", range(0, 1)),
       OPTION(evaluate.commit, "commit", "TEXT", "of the sources; recorded with the results", any()),
   };

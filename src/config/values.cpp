@@ -108,6 +108,12 @@ struct TomlText {
   }
 };
 
+// Of integers all have a lower bound.
+std::string integer_bounds(const Check& check) {
+  return fmt::format(" from {} to {}", static_cast<int64_t>(check.low),
+                     static_cast<int64_t>(check.high));
+}
+
 std::string bounds(const Check& check) {
   if (check.low == -Check::kLimit) return "";
   if (check.low_excluded) return fmt::format(" greater than {}", check.low);
@@ -117,7 +123,6 @@ std::string bounds(const Check& check) {
 }
 
 bool above_limit(const Value& value) {
-  if (const auto* integer = std::get_if<int64_t>(&value)) return *integer > Check::kLimit;
   const auto* number = std::get_if<double>(&value);
   return number != nullptr && *number > Check::kLimit;
 }
@@ -217,7 +222,7 @@ std::string expectation(const Option& option) {
   const Check& check = option.check;
   const Value type = get(option, Config{});
   if (std::holds_alternative<bool>(type)) return "true or false";
-  if (std::holds_alternative<int64_t>(type)) return "an integer" + bounds(check);
+  if (std::holds_alternative<int64_t>(type)) return "an integer" + integer_bounds(check);
   if (std::holds_alternative<double>(type)) return "a number" + bounds(check);
   if (std::holds_alternative<std::vector<std::string>>(type)) return "a list of at least 1 string";
   if (std::holds_alternative<std::vector<double>>(type)) {

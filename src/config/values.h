@@ -33,7 +33,7 @@ std::string to_flag_text(const Value& value);
 // As a recipe file has it: ["conv 32", "relu"]
 std::string to_toml_text(const Value& value);
 
-// "an integer of at least 1": the option's type and check.
+// "an integer from 1 to 4096": the option's type and check.
 std::string expectation(const Option& option);
 
 // "a, b or c"

@@ -122,6 +122,7 @@ std::shared_ptr<Layer> make_batch_norm(LayerText& text) {
   text.done();
   if (momentum <= 0 || momentum > 1) text.refuse(fmt::format("momentum {}", momentum), "(0, 1]");
   if (epsilon <= 0) text.refuse(fmt::format("epsilon {}", epsilon), "a number above 0");
+  refuse_giants(text, 4 * static_cast<double>(text.input().channels), text.input());
   return std::make_shared<BatchNorm>(text.input(), momentum, epsilon, scale);
 }
 
@@ -173,8 +174,8 @@ std::string Shape::text() const {
 }
 
 std::shared_ptr<Layer> make_layer(const std::string& description, int64_t index, const Shape& input,
-                                  const std::vector<Shape>& residuals) {
-  LayerText text(description, index, input, residuals);
+                                  const std::vector<Shape>& residuals, int64_t most_weights) {
+  LayerText text(description, index, input, residuals, most_weights);
   std::string names;
   for (const Maker& maker : kMakers) {
     if (text.name() == maker.name) return maker.make(text);

@@ -106,10 +106,14 @@ class Layer : public torch::nn::Module {
   Shape output_;
 };
 
+// What a layer's weight and its output may have: counts of single precision go no further.
+constexpr int64_t kMostNumbers = 2147483647;
+
 // `index` is the layer's place in the list, `residuals` the inputs of the residual blocks that are
-// open there, the innermost last. Throws Error(kUsage) that names the layer, and the shape that
-// does not fit.
+// open there, the innermost last, `most_weights` what its weight may have. Throws Error(kUsage)
+// that names the layer, and the shape that does not fit.
 std::shared_ptr<Layer> make_layer(const std::string& text, int64_t index, const Shape& input,
-                                  const std::vector<Shape>& residuals = {});
+                                  const std::vector<Shape>& residuals = {},
+                                  int64_t most_weights = kMostNumbers);
 
 }  // namespace cifar

@@ -12,11 +12,12 @@
 namespace cifar {
 
 LayerText::LayerText(const std::string& text, int64_t index, const Shape& input,
-                     const std::vector<Shape>& residuals)
+                     const std::vector<Shape>& residuals, int64_t most_weights)
     : subject_(fmt::format("layer {} (\"{}\")", index, text)),
       index_(index),
       input_(input),
-      residuals_(residuals) {
+      residuals_(residuals),
+      most_weights_(most_weights) {
   std::istringstream stream(text);
   for (std::string word; stream >> word;) words_.push_back(word);
   name_ = word("a layer");

@@ -13,12 +13,14 @@ namespace cifar {
 class LayerText {
  public:
   LayerText(const std::string& text, int64_t index, const Shape& input,
-            const std::vector<Shape>& residuals);
+            const std::vector<Shape>& residuals, int64_t most_weights);
 
   const std::string& name() const { return name_; }
   const Shape& input() const { return input_; }
   int64_t index() const { return index_; }
   const std::vector<Shape>& residuals() const { return residuals_; }  // see make_layer
+
+  int64_t most_weights() const { return most_weights_; }
 
   // The next word, which must be there.
   std::string word(const std::string& expected);
@@ -47,6 +49,7 @@ class LayerText {
   int64_t index_;
   Shape input_;
   const std::vector<Shape>& residuals_;
+  int64_t most_weights_;
 };
 
 }  // namespace cifar

@@ -25,20 +25,22 @@ int64_t trainable_parameters_of(const Layer& layer) {
 }  // namespace
 
 Network::Network(const std::vector<std::string>& layers, const Shape& input, int64_t classes,
-                 uint64_t seed, Kernels kernels)
+                 uint64_t seed, Kernels kernels, int64_t most_weights)
     : texts_(layers) {
   torch::manual_seed(seed);
-  make_layers(input, classes);
+  make_layers(input, classes, most_weights);
   size_t next = 0;
   steps_ = take_steps(next, kernels);
 }
 
-void Network::make_layers(const Shape& input, int64_t classes) {
+void Network::make_layers(const Shape& input, int64_t classes, int64_t most_weights) {
   Shape shape = input;
   std::vector<Shape> residuals;  // of the blocks that are open
   std::vector<size_t> opened;    // where
   for (size_t i = 0; i < texts_.size(); ++i) {
-    const auto layer = make_layer(texts_[i], static_cast<int64_t>(i), shape, residuals);
+    const auto layer =
+        make_layer(texts_[i], static_cast<int64_t>(i), shape, residuals, most_weights);
+    for (const auto& parameter : layer->parameters()) most_weights -= parameter.numel();
     layers_.push_back(register_module(std::to_string(i), layer));
     shape = layer->output();
     if (layer->bracket() == Bracket::kResidual) {

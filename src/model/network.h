@@ -37,9 +37,10 @@ class Network : public torch::nn::Module {
   };
 
   // Draws the initial weights from `seed`, through LibTorch's default generator, in the order of
-  // the list: the same bits as torch.manual_seed(seed) and nn.Sequential(...) in Python.
+  // the list: the same bits as torch.manual_seed(seed) and nn.Sequential(...) in Python. A list
+  // that asks for more than `most_weights` in all is refused before they take memory.
   Network(const std::vector<std::string>& layers, const Shape& input, int64_t classes,
-          uint64_t seed, Kernels kernels = Kernels::kAuto);
+          uint64_t seed, Kernels kernels = Kernels::kAuto, int64_t most_weights = kMostNumbers);
 
   // float [batch, 3, 32, 32] -> logits [batch, classes]. Gradients are for backward() of the
   // result: those of the kernels' blocks do not pass through autograd (model/block.h).
@@ -68,7 +69,7 @@ class Network : public torch::nn::Module {
  private:
   static torch::Tensor run(std::span<Step> steps, torch::Tensor images, const Pass& pass);
 
-  void make_layers(const Shape& input, int64_t classes);
+  void make_layers(const Shape& input, int64_t classes, int64_t most_weights);
   // Each makes the step or steps of the layers from `next` on and moves `next` behind them.
   std::vector<Step> take_steps(size_t& next, Kernels kernels);  // up to the end of the branch
   std::optional<Step> take_conv_block(size_t& next);

@@ -152,15 +152,15 @@ void initialise(torch::Tensor weight, torch::Tensor bias) {
 }
 
 void refuse_giants(const LayerText& text, double weights, const Shape& output) {
-  constexpr double kMost = 2147483647;  // counted in double, which cannot overflow
+  // Counted in double, which cannot overflow.
   const double values = static_cast<double>(output.channels) * static_cast<double>(output.height) *
                         static_cast<double>(output.width);
-  for (const double count : {weights, values}) {
-    if (count <= kMost) continue;
-    text.refuse(
-        fmt::format("{} of {:.0f} numbers", count == weights ? "weights" : "an output", count),
-        fmt::format("at most {:.0f}", kMost));
-  }
+  const auto refuse_more = [&](const char* what, double count, int64_t most) {
+    if (count <= static_cast<double>(most)) return;
+    text.refuse(fmt::format("{} of {:.0f} numbers", what, count), fmt::format("at most {}", most));
+  };
+  refuse_more("weights", weights, text.most_weights());
+  refuse_more("an output", values, kMostNumbers);
 }
 
 std::shared_ptr<Layer> make_conv(LayerText& text) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "train/printable.h"
 
 namespace cifar {
 namespace {
@@ -27,12 +28,29 @@ void copy_named(const NamedTensors& from, const std::string& name, const std::st
   to.copy_(found->second);
 }
 
+// Training stops at the first number that is not finite, so nobody has trained such weights here;
+// with them every answer is the first class, and the accuracy that of guessing.
+void refuse_not_finite(const std::string& name, const torch::Tensor& tensor,
+                       const std::string& file) {
+  const auto bad = tensor.numel() - torch::isfinite(tensor).sum().item<int64_t>();
+  if (bad > 0) {
+    throw Error(ExitCode::kCheckpoint, file,
+                fmt::format("tensor \"{}\" has {} of {} numbers that are NaN or infinite", name,
+                            bad, tensor.numel()),
+                "finite numbers in float32");
+  }
+  if (name.ends_with(".running_var") && tensor.lt(0).any().item<bool>()) {
+    throw Error(ExitCode::kCheckpoint, file, "tensor \"" + name + "\" has variances below 0",
+                "none");
+  }
+}
+
 void refuse_superfluous(const NamedTensors& from, const NamedTensors& wanted,
                         const std::string& file) {
   for (const auto& [name, tensor] : from) {
     if (wanted.count(name) > 0) continue;
     throw Error(ExitCode::kCheckpoint, file,
-                fmt::format("tensor \"{}\" of {}", name, c10::str(tensor.sizes())),
+                fmt::format("tensor \"{}\" of {}", printable(name), c10::str(tensor.sizes())),
                 "only tensors of the recipe's network");
   }
 }
@@ -67,6 +85,7 @@ void restore_weights(const NamedTensors& weights, const std::string& file,
   for (const auto& item : network.named_buffers()) wanted[item.key()] = item.value();
   for (const auto& [name, tensor] : wanted) copy_named(weights, name, file, tensor);
   refuse_superfluous(weights, wanted, file);
+  for (const auto& [name, tensor] : wanted) refuse_not_finite(name, tensor, file);
 }
 
 void restore(const Checkpoint& checkpoint, const std::string& file, TrainState& state) {

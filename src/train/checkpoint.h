@@ -17,7 +17,7 @@
 
 namespace cifar {
 
-using NamedTensors = std::map<std::string, torch::Tensor>;  // on the CPU, contiguous
+using NamedTensors = std::map<std::string, torch::Tensor>;  // on the CPU
 
 struct Checkpoint {
   std::string recipe;  // the resolved configuration, as TOML
@@ -31,10 +31,10 @@ struct Checkpoint {
 
 // Copies the state off the device; waits for it.
 Checkpoint take_checkpoint(const TrainState& state, const std::string& recipe);
-// Error(kCheckpoint) naming the first tensor that is missing, superfluous or of another shape.
-// `file` is for messages.
+// Error(kCheckpoint) naming the first tensor that is missing, superfluous or of another shape, or
+// has numbers that are not finite. `file` is for messages.
 void restore(const Checkpoint& checkpoint, const std::string& file, TrainState& state);
-// The weights alone; `network` may be on any device.
+// The weights alone, of any type and strides; `network` may be on any device.
 void restore_weights(const NamedTensors& weights, const std::string& file,
                      torch::nn::Module& network);
 

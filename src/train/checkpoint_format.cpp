@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "train/checkpoint.h"
+#include "train/foreign_file.h"
 #include "train/pickle_reader.h"
 #include "version.h"
 
@@ -72,6 +73,9 @@ std::string_view verified(const std::string& bytes, const std::string& file) {
   const std::string_view all = bytes;
   const size_t end = trailer_of(all);
   if (!is_checkpoint(all)) {
+    if (const auto foreign = recognise_foreign(all)) {
+      throw Error(ExitCode::kCheckpoint, file, foreign->what, "a checkpoint of cifar-ddp");
+    }
     throw Error(ExitCode::kCheckpoint, file,
                 fmt::format("{} bytes without a closing hash", all.size()),
                 "a whole checkpoint (is it cut off?)");
@@ -85,37 +89,37 @@ std::string_view verified(const std::string& bytes, const std::string& file) {
   return archive;
 }
 
-NamedTensors tensors_of(const PickleReader::Dict& dict) {
+NamedTensors tensors_of(PickleReader& pickle, const PickleReader::Dict& dict) {
   NamedTensors tensors;
-  for (const auto& [name, value] : dict) {
-    tensors[name] = PickleReader::get<torch::Tensor>(dict, name);
-  }
+  for (const auto& [name, value] : dict) tensors[name] = pickle.tensor(value, name);
   return tensors;
 }
 
 Checkpoint unpickled(PickleReader& pickle, const std::string& file) {
   using Reader = PickleReader;
-  const Reader::Dict& all = pickle.read();
+  const Reader::Dict all = pickle.read();
   const auto format = Reader::get<int64_t>(all, "format");
   if (format > kFormat) {
     throw Error(ExitCode::kCheckpoint, file, fmt::format("format {}", format),
                 fmt::format("at most {}: a newer cifar-ddp wrote it", kFormat));
   }
   Checkpoint checkpoint;
-  checkpoint.recipe = Reader::get<std::string>(all, "recipe");
-  if (all.contains("data_hash")) checkpoint.data_hash = Reader::get<std::string>(all, "data_hash");
-  const Reader::Dict& at = pickle.get_dict(all, "position");
+  checkpoint.recipe = Reader::get<std::string_view>(all, "recipe");
+  if (all.contains("data_hash")) {
+    checkpoint.data_hash = Reader::get<std::string_view>(all, "data_hash");
+  }
+  const Reader::Dict at = pickle.get_dict(all, "position");
   checkpoint.position = {
       Reader::get<int64_t>(at, "epoch"),   Reader::get<int64_t>(at, "step_in_epoch"),
       Reader::get<int64_t>(at, "step"),    Reader::get<int64_t>(at, "samples"),
       Reader::get<double>(at, "loss_sum"), Reader::get<double>(at, "correct")};
-  checkpoint.model = tensors_of(pickle.get_dict(all, "model"));
-  const Reader::Dict& optimizer = pickle.get_dict(all, "optimizer");
-  checkpoint.optimizer = Reader::get<std::string>(optimizer, "name");
+  checkpoint.model = tensors_of(pickle, pickle.get_dict(all, "model"));
+  const Reader::Dict optimizer = pickle.get_dict(all, "optimizer");
+  checkpoint.optimizer = Reader::get<std::string_view>(optimizer, "name");
   checkpoint.optimizer_steps = Reader::get<int64_t>(optimizer, "steps");
-  const Reader::Dict& state = pickle.get_dict(optimizer, "state");
+  const Reader::Dict state = pickle.get_dict(optimizer, "state");
   for (const auto& [moment, tensors] : state) {
-    checkpoint.optimizer_state[moment] = tensors_of(pickle.get_dict(state, moment));
+    checkpoint.optimizer_state[moment] = tensors_of(pickle, pickle.get_dict(state, moment));
   }
   return checkpoint;
 }

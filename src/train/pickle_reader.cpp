@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
+#include <charconv>
 #include <iterator>
 #include <stdexcept>
 #include <utility>
@@ -16,12 +16,6 @@ void PickleReader::refuse(const std::string& what) {
   throw std::runtime_error("its pickle has " + what);
 }
 
-const PickleReader::Value& PickleReader::at(const Dict& dict, const std::string& key) {
-  const auto found = dict.find(key);
-  if (found == dict.end()) refuse("no \"" + key + "\"");
-  return found->second;
-}
-
 uint64_t PickleReader::number(size_t width) {
   const uint64_t number = little_endian(pickle_, position_, width);
   position_ += width;
@@ -29,203 +23,105 @@ uint64_t PickleReader::number(size_t width) {
 }
 
 // In two's complement, of as many bytes as it takes.
-int64_t PickleReader::long_integer(size_t bytes) {
-  if (bytes > sizeof(int64_t)) refuse("an integer of more than 8 bytes");
-  if (bytes == 0) return 0;
+PickleReader::Value PickleReader::long_integer(uint64_t bytes) {
+  if (bytes == 0) return int64_t{0};
+  if (bytes > sizeof(int64_t)) {
+    text(bytes);
+    return Opaque{"an integer of more than 8 bytes"};
+  }
   const size_t missing = 8 * (sizeof(int64_t) - bytes);
   return static_cast<int64_t>(number(bytes) << missing) >> missing;
 }
 
-std::string_view PickleReader::text(size_t size) {
+std::string_view PickleReader::text(uint64_t size) {
   const std::string_view text = piece_of(pickle_, position_, size);
   position_ += size;
   return text;
 }
 
-std::string PickleReader::line() {
+std::string_view PickleReader::line() {
   const size_t end = pickle_.find('\n', position_);
   if (end == std::string_view::npos) refuse("a line without an end");
   const std::string_view line = text(end - position_);
   ++position_;
-  return std::string(line);
+  return line;
+}
+
+// "12", "12L", or "00" and "01" for false and true.
+PickleReader::Value PickleReader::integer_line() {
+  const std::string_view digits = line();
+  if (digits == "00" || digits == "01") return digits == "01";
+  int64_t integer = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), integer);
+  if (error != std::errc()) return Opaque{"an integer of more than 8 bytes"};
+  return integer;
+}
+
+void PickleReader::count_values(size_t more) {
+  count_ += more;
+  if (count_ > kMostValues) refuse(fmt::format("more than {} values", kMostValues));
+}
+
+void PickleReader::push(Value value) {
+  count_values(1);
+  stack_.push_back(value);
+}
+
+void PickleReader::push_new(Kind kind, List values) {
+  push(Ref{kind, pool_.size()});
+  pool_.push_back(std::move(values));
 }
 
 PickleReader::Value PickleReader::pop() {
   if (stack_.empty()) refuse("too few values");
-  Value value = std::move(stack_.back());
+  const Value value = stack_.back();
   stack_.pop_back();
   return value;
 }
 
-PickleReader::Tuple PickleReader::pop_to_mark() {
+PickleReader::List PickleReader::pop_to_mark() {
   size_t mark = stack_.size();
   do {
     if (mark == 0) refuse("no mark");
     --mark;
   } while (!std::holds_alternative<Mark>(stack_[mark]));
-  Tuple values(std::make_move_iterator(stack_.begin() + static_cast<int64_t>(mark) + 1),
-               std::make_move_iterator(stack_.end()));
-  stack_.resize(mark);
+  const auto first = stack_.begin() + static_cast<int64_t>(mark);
+  List values(first + 1, stack_.end());
+  stack_.erase(first, stack_.end());
   return values;
 }
 
-void PickleReader::push_tuple(Tuple values) {
-  tuples_.push_back(std::move(values));
-  stack_.emplace_back(TupleId{tuples_.size() - 1});
-}
-
-const PickleReader::Dict& PickleReader::read() {
-  pickle_ = records_.contains("data.pkl") ? records_.at("data.pkl") : std::string_view();
-  for (;;) {
-    const auto opcode = static_cast<uint8_t>(number(1));
-    if (opcode == '.') break;
-    run(opcode);
-  }
-  return dicts_[as<DictId>(pop(), "a whole").index];
-}
-
-void PickleReader::run(uint8_t opcode) {
-  if (!run_atom(opcode) && !run_tuple(opcode) && !run_structure(opcode)) {
-    refuse(fmt::format("opcode {:#04x}", opcode));
-  }
-}
-
-// Numbers, texts and None; false for another opcode.
-bool PickleReader::run_atom(uint8_t opcode) {
-  switch (opcode) {
-    case 0x80:  // PROTO
-      if (number(1) != 2) refuse("another protocol than 2");
-      return true;
-    case 'N':  // NONE
-      stack_.emplace_back(None{});
-      return true;
-    case 0x88:  // NEWTRUE
-    case 0x89:  // NEWFALSE
-      stack_.emplace_back(opcode == 0x88);
-      return true;
-    case 'J':  // BININT
-      stack_.emplace_back(int64_t{static_cast<int32_t>(number(4))});
-      return true;
-    case 'K':  // BININT1
-    case 'M':  // BININT2
-      stack_.emplace_back(static_cast<int64_t>(number(opcode == 'K' ? 1 : 2)));
-      return true;
-    case 0x8a:  // LONG1
-      stack_.emplace_back(long_integer(number(1)));
-      return true;
-    case 'G':  // BINFLOAT, the highest byte first
-      stack_.emplace_back(std::bit_cast<double>(__builtin_bswap64(number(8))));
-      return true;
-    case 'X':  // BINUNICODE
-      stack_.emplace_back(std::string(text(number(4))));
-      return true;
-    case 'c': {  // GLOBAL
-      const std::string module = line();
-      stack_.emplace_back(Global{module + " " + line()});
-      return true;
-    }
-    default:
-      return false;
-  }
-}
-
-// Tuples, and lists, which are kept alike.
-bool PickleReader::run_tuple(uint8_t opcode) {
-  switch (opcode) {
-    case '(':  // MARK
-      stack_.emplace_back(Mark{});
-      return true;
-    case 't':  // TUPLE
-      push_tuple(pop_to_mark());
-      return true;
-    case ')':  // EMPTY_TUPLE
-    case ']':  // EMPTY_LIST
-      push_tuple({});
-      return true;
-    case 0x85:    // TUPLE1
-    case 0x86:    // TUPLE2
-    case 0x87: {  // TUPLE3
-      Tuple values(opcode - 0x84);
-      for (auto value = values.rbegin(); value != values.rend(); ++value) *value = pop();
-      push_tuple(std::move(values));
-      return true;
-    }
-    case 'a':  // APPEND
-      append({pop()});
-      return true;
-    case 'e':  // APPENDS
-      append(pop_to_mark());
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool PickleReader::run_structure(uint8_t opcode) {
-  switch (opcode) {
-    case '}':  // EMPTY_DICT
-      dicts_.emplace_back();
-      stack_.emplace_back(DictId{dicts_.size() - 1});
-      return true;
-    case 's': {  // SETITEM
-      Value value = pop();
-      set_items({pop(), std::move(value)});
-      return true;
-    }
-    case 'u':  // SETITEMS
-      set_items(pop_to_mark());
-      return true;
-    case 0x81:  // NEWOBJ
-      pop();
-      refuse("an object of " + as<Global>(pop(), "a class").name.substr(0, 80));
-    case 'b':  // BUILD: attributes, such as the _metadata of a state dict
-      pop();
-      return true;
-    case 'q':  // BINPUT
-    case 'r':  // LONG_BINPUT
-      put(number(opcode == 'q' ? 1 : 4));
-      return true;
-    case 'h':  // BINGET
-    case 'j':  // LONG_BINGET
-      get_memo(number(opcode == 'h' ? 1 : 4));
-      return true;
-    case 'Q':  // BINPERSID
-      load_storage();
-      return true;
-    case 'R':  // REDUCE
-      reduce();
-      return true;
-    default:
-      return false;
-  }
-}
-
-// PyTorch numbers what it puts from 0 on.
+// Python and PyTorch number what they put from 0 on.
 void PickleReader::put(uint64_t index) {
   if (index != memo_.size()) refuse("a memo out of order");
   if (stack_.empty()) refuse("too few values");
+  count_values(1);
   memo_.push_back(stack_.back());
 }
 
 void PickleReader::get_memo(uint64_t index) {
   if (index >= memo_.size()) refuse("a memo that is not there");
-  stack_.push_back(memo_[index]);
+  push(memo_[index]);
 }
 
-void PickleReader::set_items(Tuple items) {
-  if (stack_.empty() || items.size() % 2 != 0) refuse("half an item");
-  Dict& dict = dicts_[as<DictId>(stack_.back(), "a dict").index];
-  for (size_t i = 0; i < items.size(); i += 2) {
-    const auto* number = std::get_if<int64_t>(&items[i]);
-    dict[number ? std::to_string(*number) : as<std::string>(items[i], "a key")] =
-        std::move(items[i + 1]);
-  }
-}
-
-void PickleReader::append(Tuple items) {
+// To what is on top of the stack. What an object that is not understood is given is dropped.
+void PickleReader::add_to(Kind kind, List values) {
   if (stack_.empty()) refuse("too few values");
-  Tuple& list = tuples_[as<TupleId>(stack_.back(), "a list").index];
-  std::ranges::move(items, std::back_inserter(list));
+  if (kind == Kind::kDict && values.size() % 2 != 0) refuse("half an item");
+  const Ref* ref = std::get_if<Ref>(&stack_.back());
+  if (ref == nullptr) refuse("items of no list or dict");
+  if (ref->kind == Kind::kObject || ref->kind == Kind::kCall) return;
+  if (ref->kind != kind) refuse("items of no list or dict");
+  std::ranges::move(values, std::back_inserter(pool_[ref->index]));
+}
+
+// Dicts by another name are known as such; all else stays a name and arguments.
+void PickleReader::call(Kind kind, Value callee, Value arguments) {
+  if (is_global(callee, "collections", "OrderedDict") ||
+      is_global(callee, "collections", "defaultdict")) {
+    return push_new(Kind::kDict, {});
+  }
+  push_new(kind, {callee, arguments});
 }
 
 }  // namespace cifar

@@ -1,90 +1,204 @@
-// The part of PickleReader that makes tensors out of records.
+// The part of PickleReader that says what values mean: dicts, and tensors in records.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <string>
 
 #include "train/pickle_reader.h"
+#include "train/printable.h"
 
 namespace cifar {
 namespace {
 
 struct StorageType {
-  const char* name;
+  const char* name;  // in the module torch
   torch::ScalarType type;
 };
 
 constexpr StorageType kStorageTypes[] = {
-    {"torch FloatStorage", torch::kFloat32}, {"torch DoubleStorage", torch::kFloat64},
-    {"torch HalfStorage", torch::kFloat16},  {"torch BFloat16Storage", torch::kBFloat16},
-    {"torch LongStorage", torch::kInt64},    {"torch IntStorage", torch::kInt32},
+    {"FloatStorage", torch::kFloat32}, {"DoubleStorage", torch::kFloat64},
+    {"HalfStorage", torch::kFloat16},  {"BFloat16Storage", torch::kBFloat16},
+    {"LongStorage", torch::kInt64},    {"IntStorage", torch::kInt32},
+    {"ShortStorage", torch::kInt16},   {"CharStorage", torch::kInt8},
+    {"ByteStorage", torch::kUInt8},    {"BoolStorage", torch::kUInt8},
 };
+
+constexpr size_t kLongestKey = 500;
+constexpr size_t kMostDimensions = 16;
+// Of a tensor that repeats its numbers; another has at most as many as its record.
+constexpr int64_t kMostRepeated = int64_t{1} << 24;
 
 }  // namespace
 
+const PickleReader::Value& PickleReader::at(const Dict& dict, const std::string& key) {
+  const auto found = dict.find(key);
+  if (found == dict.end()) refuse("no \"" + key + "\"");
+  return found->second;
+}
+
+const PickleReader::List* PickleReader::find_list(const Value& value, Kind kind) const {
+  const Ref* ref = std::get_if<Ref>(&value);
+  return ref != nullptr && ref->kind == kind ? &pool_[ref->index] : nullptr;
+}
+
+const PickleReader::List& PickleReader::list_of(const Value& value, Kind kind,
+                                                const std::string& what) const {
+  const List* list = find_list(value, kind);
+  if (list == nullptr) refuse(what + " that is " + describe(value));
+  return *list;
+}
+
+PickleReader::Dict PickleReader::dict_of(const Value& value, const std::string& what) const {
+  const List& items = list_of(value, Kind::kDict, what);
+  Dict dict;
+  for (size_t i = 0; i < items.size(); i += 2) {
+    const auto* number = std::get_if<int64_t>(&items[i]);
+    const auto* text = std::get_if<std::string_view>(&items[i]);
+    if (text != nullptr && text->size() > kLongestKey) {
+      refuse(fmt::format("a key of {} bytes", text->size()));
+    }
+    dict[number ? std::to_string(*number)
+         : text ? std::string(*text)
+                : describe(items[i])] = items[i + 1];
+  }
+  return dict;
+}
+
+bool PickleReader::is_global(const Value& value, std::string_view module,
+                             std::string_view name) const {
+  const List* global = find_list(value, Kind::kGlobal);
+  if (global == nullptr) return false;
+  const auto* of = std::get_if<std::string_view>(&global->front());
+  const auto* its = std::get_if<std::string_view>(&global->back());
+  return of != nullptr && *of == module && its != nullptr && *its == name;
+}
+
+std::string PickleReader::name_of(const Value& global) const {
+  const List* names = find_list(global, Kind::kGlobal);
+  if (names == nullptr) return "something without a name";
+  std::string name;
+  for (const Value& part : *names) {
+    const auto* text = std::get_if<std::string_view>(&part);
+    name += (name.empty() ? "" : ".") + (text ? printable(*text) : "?");
+  }
+  return name;
+}
+
+std::string PickleReader::describe(const Value& value) const {
+  static constexpr const char* kNames[] = {"a mark",     "None",     "a bool",
+                                           "an integer", "a number", "a text"};
+  if (value.index() < std::size(kNames)) return kNames[value.index()];
+  if (const auto* opaque = std::get_if<Opaque>(&value)) return opaque->what;
+  const Ref& ref = std::get<Ref>(value);
+  const List& list = pool_[ref.index];
+  switch (ref.kind) {
+    case Kind::kList:
+      return "a list or tuple";
+    case Kind::kDict:
+      return "a dict";
+    case Kind::kGlobal:
+      return name_of(value);
+    case Kind::kStorage:
+      return "a storage";
+    case Kind::kObject:
+      return "an object of " + name_of(list.front());
+    default:
+      return "what " + name_of(list.front()) + " makes";
+  }
+}
+
+// The arguments of torch._utils._rebuild_tensor_v2, out of what wraps a parameter, or a tensor with
+// attributes of its own.
+const PickleReader::List* PickleReader::tensor_call(const Value& value) const {
+  constexpr int kMostWrappers = 4;
+  const List* call = find_list(value, Kind::kCall);
+  for (int i = 0; call != nullptr && i < kMostWrappers; ++i) {
+    const Value& callee = call->front();
+    const List* arguments = find_list(call->back(), Kind::kList);
+    if (arguments == nullptr || arguments->empty()) return nullptr;
+    if (is_global(callee, "torch._utils", "_rebuild_tensor_v2")) return arguments;
+    if (is_global(callee, "torch._utils", "_rebuild_parameter") ||
+        is_global(callee, "torch._utils", "_rebuild_parameter_with_state")) {
+      call = find_list(arguments->front(), Kind::kCall);
+    } else if (is_global(callee, "torch._tensor", "_rebuild_from_type_v2") &&
+               arguments->size() == 4 &&
+               is_global(arguments->front(), "torch._utils", "_rebuild_tensor_v2")) {
+      return find_list((*arguments)[2], Kind::kList);
+    } else {
+      return nullptr;
+    }
+  }
+  return nullptr;
+}
+
+bool PickleReader::is_tensor(const Value& value) const {
+  return tensor_call(value) != nullptr;
+}
+
 // ('storage', torch.FloatStorage, '0', 'cpu', 16), the last being the number of elements.
-void PickleReader::load_storage() {
-  const Tuple& tuple = tuples_[as<TupleId>(pop(), "a storage").index];
-  if (tuple.size() != 5 || as<std::string>(tuple[0], "a storage") != "storage") {
-    refuse("a storage of another kind");
+torch::Tensor PickleReader::storage(const Value& value, const std::string& what) {
+  const List& wrapped = list_of(value, Kind::kStorage, what);
+  const List& parts = list_of(wrapped.front(), Kind::kList, what);
+  const auto* kind = parts.size() == 5 ? std::get_if<std::string_view>(&parts[0]) : nullptr;
+  if (kind == nullptr || *kind != "storage") refuse(what + " in a storage of another kind");
+  const auto* known = std::ranges::find_if(kStorageTypes, [&](const StorageType& type) {
+    return is_global(parts[1], "torch", type.name);
+  });
+  if (known == std::end(kStorageTypes)) refuse(what + " in a storage of " + name_of(parts[1]));
+  const auto record = records_.find("data/" + std::string(as<std::string_view>(parts[2], what)));
+  if (record == records_.end()) refuse(what + " without its record");
+  const std::string_view bytes = record->second;
+  const auto width = static_cast<int64_t>(torch::elementSize(known->type));
+  const int64_t elements = static_cast<int64_t>(bytes.size()) / width;
+  if (elements != as<int64_t>(parts[4], what)) {
+    refuse(what + " in a storage of another size than its record");
   }
-  const std::string& name = as<Global>(tuple[1], "a storage").name;
-  const auto* known = std::ranges::find(kStorageTypes, name, &StorageType::name);
-  if (known == std::end(kStorageTypes)) refuse("a storage of " + name.substr(0, 80));
-  const auto record = records_.find("data/" + as<std::string>(tuple[2], "a storage"));
-  if (record == records_.end()) refuse("a tensor without its record");
-  const auto elements =
-      static_cast<int64_t>(record->second.size() / torch::elementSize(known->type));
-  if (elements != as<int64_t>(tuple[4], "a storage")) {
-    refuse("a storage of another size than its record");
+  torch::Tensor& copy = bytes_[record->first];  // a record may be at any address
+  if (!copy.defined()) {
+    copy = torch::empty({static_cast<int64_t>(bytes.size())}, torch::kUInt8);
+    std::memcpy(copy.mutable_data_ptr(), bytes.data(), bytes.size());
   }
-  stack_.emplace_back(Storage{record->second, known->type, elements});
+  return copy.narrow(0, 0, elements * width).view(known->type);
 }
 
-void PickleReader::reduce() {
-  const Value arguments = pop(), callee = pop();
-  const Tuple& tuple = tuples_[as<TupleId>(arguments, "arguments").index];
-  const std::string& name = as<Global>(callee, "a callee").name;
-  if (name == "torch._utils _rebuild_tensor_v2") {
-    stack_.emplace_back(rebuild_tensor(tuple));
-  } else if (name == "torch._utils _rebuild_parameter" && !tuple.empty()) {
-    stack_.emplace_back(as<torch::Tensor>(tuple[0], "a parameter"));
-  } else if (name == "collections OrderedDict" && tuple.empty()) {
-    dicts_.emplace_back();
-    stack_.emplace_back(DictId{dicts_.size() - 1});
-  } else {
-    refuse("a call of " + name.substr(0, 80));
+std::vector<int64_t> PickleReader::integers(const Value& list, const std::string& what) const {
+  const List& values = list_of(list, Kind::kList, what);
+  if (values.size() > kMostDimensions) {
+    refuse(fmt::format("{} of {} dimensions", what, values.size()));
   }
-}
-
-std::vector<int64_t> PickleReader::integers(const Value& tuple) const {
   std::vector<int64_t> integers;
-  for (const Value& value : tuples_[as<TupleId>(tuple, "a shape").index]) {
-    integers.push_back(as<int64_t>(value, "a shape"));
-  }
+  for (const Value& value : values) integers.push_back(as<int64_t>(value, what));
   return integers;
 }
 
 // (storage, offset, size, stride, requires_grad, hooks)
-torch::Tensor PickleReader::rebuild_tensor(const Tuple& arguments) const {
-  if (arguments.size() != 6) refuse("a tensor of another kind");
-  const auto& [bytes, type, elements] = as<Storage>(arguments[0], "a tensor");
-  const int64_t offset = as<int64_t>(arguments[1], "an offset");
-  const std::vector<int64_t> sizes = integers(arguments[2]), strides = integers(arguments[3]);
+torch::Tensor PickleReader::tensor(const Value& value, const std::string& what) {
+  const std::string name = in_quotes(what);
+  if (++tensors_ > kMostTensors) refuse(fmt::format("more than {} tensors", kMostTensors));
+  const List* arguments = tensor_call(value);
+  if (arguments == nullptr) refuse(name + " that is " + describe(value) + ", no tensor");
+  if (arguments->size() < 4) refuse(name + " as a tensor of another kind");
+  const torch::Tensor numbers = storage((*arguments)[0], name);
+  const int64_t elements = numbers.numel();
+  const auto offset = as<int64_t>((*arguments)[1], name);
+  const std::vector<int64_t> sizes = integers((*arguments)[2], name);
+  const std::vector<int64_t> strides = integers((*arguments)[3], name);
+  bool fits = sizes.size() == strides.size() && offset >= 0 && offset <= elements &&
+              std::ranges::all_of(sizes, [](int64_t size) { return size >= 0; });
+  if (fits && std::ranges::count(sizes, 0) > 0) return torch::empty(sizes, numbers.options());
   int64_t last = offset, count = 1;  // the highest index that is used; numbers in the tensor
-  bool fits = sizes.size() == strides.size() && offset >= 0 && offset < elements;
+  const int64_t most = std::max(elements, kMostRepeated);
   for (size_t i = 0; fits && i < sizes.size(); ++i) {
-    fits = sizes[i] > 0 && sizes[i] <= elements / count && strides[i] >= 0 &&
-           strides[i] <= elements / std::max<int64_t>(1, sizes[i] - 1);
+    fits = sizes[i] <= most / count && strides[i] >= 0 &&
+           (sizes[i] == 1 || strides[i] <= elements / (sizes[i] - 1));
     if (!fits) break;
     count *= sizes[i];
     last += (sizes[i] - 1) * strides[i];
     fits = last < elements;
   }
-  if (!fits) refuse("a tensor that reaches beyond its record");
-  // A copy of the part that is used: a record may be at any address, and shared by many tensors.
-  const torch::Tensor part = torch::empty({last - offset + 1}, type);
-  std::memcpy(part.mutable_data_ptr(), bytes.data() + offset * part.element_size(), part.nbytes());
-  return part.as_strided(sizes, strides).contiguous();
+  if (!fits || last >= elements) refuse(name + " that reaches beyond its record");
+  return numbers.as_strided(sizes, strides, offset);
 }
 
 }  // namespace cifar

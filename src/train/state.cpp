@@ -4,14 +4,14 @@
 
 namespace cifar {
 
-std::shared_ptr<Network> make_network(const Config& config) {
+std::shared_ptr<Network> make_network(const Config& config, int64_t most_weights) {
   const Shape image{kChannels, kImageSize, kImageSize};
   const std::string& precision = config.train.precision;
   const bool kernels =
       config.train.kernels == "auto" && (precision == "fp32" || precision == "tf32");
   return std::make_shared<Network>(config.model.layers, image, kClasses,
                                    static_cast<uint64_t>(config.train.seed),
-                                   kernels ? Kernels::kAuto : Kernels::kLibTorch);
+                                   kernels ? Kernels::kAuto : Kernels::kLibTorch, most_weights);
 }
 
 TrainState::TrainState(const Config& config, torch::Device device, Communicator* comm)

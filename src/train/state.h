@@ -53,6 +53,6 @@ void broadcast(TrainState& state, Communicator& comm, int root = 0);
 std::vector<ReplicaTensor> replica_tensors(const TrainState& state);
 
 // The network of a recipe, for those who need no training state.
-std::shared_ptr<Network> make_network(const Config& config);
+std::shared_ptr<Network> make_network(const Config& config, int64_t most_weights = kMostNumbers);
 
 }  // namespace cifar

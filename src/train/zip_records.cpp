@@ -1,5 +1,7 @@
 #include "train/zip_records.h"
 
+#include <algorithm>
+
 #include "train/little_endian.h"
 
 namespace cifar {
@@ -20,9 +22,10 @@ struct Directory {
 
 // From the end of the archive, which has no comment.
 Directory find_directory(std::string_view bytes) {
-  if (bytes.size() < kEndBytes) throw std::runtime_error("too short for a zip archive");
-  const uint64_t end = bytes.size() - kEndBytes;
-  expect(bytes, end, "PK\x05\x06");
+  const uint64_t end = std::max<uint64_t>(bytes.size(), kEndBytes) - kEndBytes;
+  if (bytes.substr(end, 4) != "PK\x05\x06") {
+    throw std::runtime_error("a zip archive without its end (is it cut off?)");
+  }
   const Directory directory{little_endian(bytes, end + 10, 2), little_endian(bytes, end + 16, 4)};
   if (directory.entries != kFull16 && directory.offset != kFull32) return directory;
   if (end < kLocatorBytes) throw std::runtime_error("too short for a zip64 archive");
@@ -34,6 +37,7 @@ Directory find_directory(std::string_view bytes) {
 
 struct Entry {
   std::string_view name;
+  bool stored;                         // not compressed
   uint64_t size, packed_size, header;  // where its local header is
 };
 
@@ -60,32 +64,53 @@ Entry read_entry(std::string_view bytes, uint64_t& offset) {
     return little_endian(bytes, offset + at, width);
   };
   const uint64_t name = number(28, 2), extra = number(30, 2), comment = number(32, 2);
-  Entry entry{piece_of(bytes, offset + 46, name), number(24, 4), number(20, 4), number(42, 4)};
-  if (number(10, 2) != 0) throw std::runtime_error("a compressed record");
+  Entry entry{piece_of(bytes, offset + 46, name), number(10, 2) == 0, number(24, 4), number(20, 4),
+              number(42, 4)};
   widen(piece_of(bytes, offset + 46 + name, extra), entry);
-  if (entry.size != entry.packed_size) throw std::runtime_error("a record of two sizes");
   offset += 46 + name + extra + comment;
   return entry;
 }
 
 std::string_view record_of(std::string_view bytes, const Entry& entry) {
+  if (!entry.stored) throw std::runtime_error("a compressed record");
+  if (entry.size != entry.packed_size) throw std::runtime_error("a record of two sizes");
   expect(bytes, entry.header, "PK\x03\x04");
   const std::string_view header = piece_of(bytes, entry.header, 30);
   const uint64_t before = 30 + little_endian(header, 26, 2) + little_endian(header, 28, 2);
   return piece_of(piece_of(bytes, entry.header, bytes.size() - entry.header), before, entry.size);
 }
 
+// In the order of the directory, of which each takes its bytes.
+template <class Visit>
+void for_each_entry(std::string_view bytes, Visit visit) {
+  const Directory directory = find_directory(bytes);
+  uint64_t offset = directory.offset;
+  for (uint64_t i = 0; i < directory.entries; ++i) visit(read_entry(bytes, offset));
+}
+
+// "archive/data.pkl" is "data.pkl".
+std::string_view without_folder(std::string_view name) {
+  return name.substr(name.find('/') + 1);
+}
+
 }  // namespace
 
 ZipRecords read_zip_records(std::string_view bytes) {
-  const Directory directory = find_directory(bytes);
   ZipRecords records;
-  uint64_t offset = directory.offset;
-  for (uint64_t i = 0; i < directory.entries; ++i) {
-    const Entry entry = read_entry(bytes, offset);
-    records[std::string(entry.name.substr(entry.name.find('/') + 1))] = record_of(bytes, entry);
-  }
+  uint64_t sum = 0;
+  for_each_entry(bytes, [&](const Entry& entry) {
+    const std::string_view record = record_of(bytes, entry);
+    sum += record.size();
+    if (sum > bytes.size()) throw std::runtime_error("records that overlap");
+    records[std::string(without_folder(entry.name))] = record;
+  });
   return records;
+}
+
+std::set<std::string_view> zip_names(std::string_view bytes) {
+  std::set<std::string_view> names;
+  for_each_entry(bytes, [&](const Entry& entry) { names.insert(without_folder(entry.name)); });
+  return names;
 }
 
 }  // namespace cifar

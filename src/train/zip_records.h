@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -14,5 +15,7 @@ namespace cifar {
 using ZipRecords = std::map<std::string, std::string_view>;
 
 ZipRecords read_zip_records(std::string_view bytes);
+// The names alone, which compressed records have, too.
+std::set<std::string_view> zip_names(std::string_view bytes);
 
 }  // namespace cifar

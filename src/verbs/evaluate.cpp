@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "train/evaluation.h"
@@ -56,6 +57,10 @@ ExitCode evaluate(const Invocation& invocation) {
   const auto predictions =
       predictions_of(trained, open_split(config.data, config.evaluate.split), invocation);
   const EvaluationResult result = summary_of(predictions);
+  if (!std::isfinite(result.loss)) {
+    throw Error(ExitCode::kCheckpoint, trained.file, fmt::format("a loss of {}", result.loss),
+                "weights that give a finite one");
+  }
   const Confusion confusion(predictions);
   const Log& log = invocation.log;
   if (config.evaluate.json) {

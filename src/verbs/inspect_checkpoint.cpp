@@ -81,7 +81,7 @@ ExitCode inspect_checkpoint(const Invocation& invocation) {
     log.line(json_text(json_of(trained, hashes)));
     return ExitCode::kDone;
   }
-  log.line(trained.file);
+  log.line(trained.file + trained.remark);
   if (trained.checkpoint) print_position(trained, log);
   print_tensors(*trained.network, log);
   log.line("hash of the file " + hashes.file);

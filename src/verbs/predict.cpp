@@ -44,7 +44,12 @@ class Classifier {
     std::iota(order.begin(), order.end(), 0);
     batches.set_order(order, 0);
     const auto logits = trained_.network->forward(batches.get(0, count).images, Pass{});
-    return logits.to(torch::kFloat32).softmax(1).cpu();
+    const auto probabilities = logits.to(torch::kFloat32).softmax(1).cpu();
+    if (!torch::isfinite(probabilities).all().item<bool>()) {
+      throw Error(ExitCode::kCheckpoint, trained_.file, "answers that are NaN",
+                  "weights that give finite ones");
+    }
+    return probabilities;
   }
 
  private:

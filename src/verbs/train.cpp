@@ -157,11 +157,14 @@ ExitCode train(const Invocation& invocation) {
   TrainState state(config, device.device, comm.get());
   state.data_hash = facts.data_hash;
   choose_buckets(config.train, *comm, state.flat);  // a resume keeps the size
+  std::string remark;                               // on the weights to begin with
   if (found) {
     restore(found->checkpoint, found->file, state);
   } else if (world.rank() == 0 && !config.train.init_from.empty()) {
     const std::string& file = config.train.init_from;
-    restore_weights(weights_of(read_file(file, ExitCode::kCheckpoint), file), file, *state.network);
+    const Weights weights = weights_of(read_file(file, ExitCode::kCheckpoint), file);
+    restore_weights(weights.tensors, file, *state.network);
+    remark = remark_on(weights);
   }
 
   // Outlives the trainer, which on an error may still be writing a checkpoint into it.
@@ -173,7 +176,7 @@ ExitCode train(const Invocation& invocation) {
   directory = open_directory(config, *comm, found, std::move(lock), log);
   if (directory) directory->write_facts(facts);
   if (state.position.step == 0 && !config.train.init_from.empty()) {
-    log.line("weights to begin with from " + config.train.init_from);
+    log.line("weights to begin with from " + config.train.init_from + remark);
   }
   if (state.position.step > 0) log.line(fmt::format("resumed at step {}", state.position.step));
 

@@ -11,16 +11,20 @@
 namespace cifar {
 namespace {
 
-// Python's files are zip archives too, without the trailer.
-bool is_archive(const std::string& bytes) {
-  return bytes.starts_with("PK") && !is_checkpoint(bytes);
-}
-
 Trained from_python(const Invocation& invocation, const std::string& file,
                     const std::string& bytes) {
-  Trained trained{file, std::nullopt, invocation.line.config, make_network(invocation.line.config)};
-  restore_weights(weights_of(bytes, file), file, *trained.network);
+  const Weights weights = weights_of(bytes, file);
+  Trained trained{file, std::nullopt, remark_on(weights), invocation.line.config,
+                  make_network(invocation.line.config)};
+  restore_weights(weights.tensors, file, *trained.network);
   return trained;
+}
+
+// The recipe is the file's own: what it asks for must be in proportion.
+std::shared_ptr<Network> network_of(const Config& config, const FoundCheckpoint& found) {
+  std::error_code error;
+  const auto bytes = std::filesystem::file_size(found.file, error);
+  return make_network(config, most_weights_of(error ? 0 : bytes));
 }
 
 }  // namespace
@@ -41,13 +45,13 @@ Trained load_trained(const Invocation& invocation, const std::string& where) {
     found = find_checkpoint(where, invocation.log);
   } else {
     const std::string bytes = read_file(where, ExitCode::kCheckpoint);
-    if (is_archive(bytes)) return from_python(invocation, where, bytes);
+    if (!is_checkpoint(bytes)) return from_python(invocation, where, bytes);
     found = {where, deserialize(bytes, where)};
   }
   const Config config =
       parse_command_line(invocation.argc, invocation.argv, {found.checkpoint.recipe, found.file})
           .config;
-  Trained trained{found.file, std::move(found.checkpoint), config, make_network(config)};
+  Trained trained{found.file, std::move(found.checkpoint), "", config, network_of(config, found)};
   restore_weights(trained.checkpoint->model, trained.file, *trained.network);
   return trained;
 }
@@ -70,7 +74,7 @@ std::vector<Prediction> predictions_of(const Trained& trained, const Samples& sa
 }
 
 std::string title_of(const Trained& trained) {
-  if (!trained.checkpoint) return trained.file + ": a state dict";
+  if (!trained.checkpoint) return trained.file + ": a state dict" + trained.remark;
   return fmt::format("{}: step {}", trained.file, trained.checkpoint->position.step);
 }
 

@@ -16,6 +16,7 @@ namespace cifar {
 struct Trained {
   std::string file;                      // that was read
   std::optional<Checkpoint> checkpoint;  // none: a state dict that Python wrote
+  std::string remark;                    // on how that was read
   Config config;                         // the checkpoint's recipe, under the flags
   std::shared_ptr<Network> network;      // on the CPU
 };

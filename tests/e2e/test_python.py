@@ -165,13 +165,11 @@ def without(weights, name):
      "only tensors of the recipe's network"),
     (lambda weights: weights | {"0.weight": torch.ones(8, 3, 3, 3)},
      'tensor "0.weight" of [8, 3, 3, 3]', "a tensor of [8, 3, 4, 4]"),
-    (lambda weights: {f"module.{name}": tensor for name, tensor in weights.items()},
-     'no tensor "0.bias"', "[8]"),
-    (lambda weights: weights | {"epoch": 3}, '"epoch" is no tensor', "a state dict"),
-    (lambda weights: list(weights.values()), "a whole of another type", "a state dict"),
+    (lambda weights: weights | {"epoch": 3}, '"epoch" is an integer, no tensor', "a state dict"),
+    (lambda weights: list(weights.values()), "a whole that is a list", "a state dict"),
     (lambda weights: weights | {"0.bias": torch.zeros(8, dtype=torch.complex64)},
-     "a storage of torch ComplexFloatStorage", "a state dict"),
-    (lambda weights: small_network(), "an object of torch.nn.modules.container Sequential",
+     '"0.bias" in a storage of torch.ComplexFloatStorage', "a state dict"),
+    (lambda weights: small_network(), "an object of torch.nn.modules.container.Sequential",
      "a state dict"),
 ])
 def test_what_does_not_fit(tmp_path, change, found, expected):
@@ -185,13 +183,6 @@ def test_what_does_not_fit(tmp_path, change, found, expected):
 def test_errors_come_once_on_two_ranks(tmp_path):
     result = begin(tmp_path / "run", tmp_path / "none.pt", ranks=2, code=CHECKPOINT)
     assert_error(result, CHECKPOINT, tmp_path / "none.pt", "No such file")
-
-
-def test_the_old_format_of_torch_save(tmp_path):
-    torch.save(small_network().state_dict(), tmp_path / "old.pt",
-               _use_new_zipfile_serialization=False)
-    assert_error(begin(tmp_path / "run", tmp_path / "old.pt", code=CHECKPOINT), CHECKPOINT,
-                 tmp_path / "old.pt", "zip archive", "torch.save")
 
 
 def test_only_a_run_that_begins(tmp_path):

@@ -91,7 +91,7 @@ TEST(Options, RefuseNumbersThatAreNotFinite) {
 }
 
 TEST(Options, SayWhatTheyExpect) {
-  EXPECT_EQ(expectation(find("train.batch_size")), "an integer of at least 1");
+  EXPECT_EQ(expectation(find("train.batch_size")), "an integer from 1 to 1000000");
   EXPECT_EQ(expectation(find("optimizer.epsilon")), "a number greater than 0");
   EXPECT_EQ(expectation(find("optimizer.momentum")), "a number of at least 0, below 1");
   EXPECT_EQ(expectation(find("schedule.final_factor")), "a number from 0 to 1");

@@ -1,9 +1,11 @@
 // Checkpoints in memory and as bytes: the way there and back, and every kind of damage.
 #include <caffe2/serialize/inline_container.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/jit/serialization/pickler.h>
 
+#include <cmath>
 #include <string>
 
 #include "refusal.h"
@@ -216,6 +218,17 @@ TEST(Restore, RefusesAnotherNetworkAndNamesTheTensor) {
   EXPECT_THAT(
       message({"conv 4", "batch-norm", "relu", "pool max 8", "flatten", "linear 10", "linear 10"}),
       HasSubstr("no tensor \"6.bias\""));
+}
+
+TEST(Restore, RefusesNumbersThatAreNotFiniteAndNamesTheTensor) {
+  for (const char* name : {"0.weight", "1.running_var"}) {
+    Checkpoint checkpoint = take_checkpoint(trained(), "");
+    checkpoint.model.at(name).flatten()[1] = std::nan("");
+    TrainState state(config_with("adam"), torch::kCPU);
+    const std::string expected = fmt::format("tensor \"{}\" has 1 of {} numbers that are NaN", name,
+                                             checkpoint.model.at(name).numel());
+    EXPECT_THAT(refusal(kCode, [&] { restore(checkpoint, "file", state); }), HasSubstr(expected));
+  }
 }
 
 TEST(Restore, RefusesAnotherOptimizer) {
