@@ -80,7 +80,8 @@ std::string PickleReader::name_of(const Value& global) const {
   std::string name;
   for (const Value& part : *names) {
     const auto* text = std::get_if<std::string_view>(&part);
-    name += (name.empty() ? "" : ".") + (text ? printable(*text) : "?");
+    if (!name.empty()) name += ".";
+    name += text ? printable(*text) : "?";
   }
   return name;
 }
