@@ -119,8 +119,8 @@ def test_on_slurm_it_submits_an_array_for_each_seed(tree, tmp_path):
           PATH=f"{tmp_path}/bin:{os.environ['PATH']}")
     submitted = (tmp_path / "submitted").read_text().splitlines()
     for seed, line in zip((42, 43), submitted):
-        assert line == f"runs/width -seed-{seed} sbatch --parsable --nodes=1 --ntasks=4 " \
-            f"--array=1-2 {tree}/launch/slurm-array.sbatch configs/width --epochs 3 --seed {seed}"
+        assert line == f"{tree}/runs/width -seed-{seed} sbatch --parsable --nodes=1 --ntasks=4 " \
+            f"--array=1-2 {tree}/launch/slurm-array.sbatch {tree}/configs/width --epochs 3 --seed {seed}"
     assert "--dependency=afterany:1:2" in submitted[2]
     assert submitted[2].endswith(f"--wrap {tree}/build/cifar-ddp report runs/width")
 
