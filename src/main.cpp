@@ -23,7 +23,7 @@ constexpr int kFailure = 1;  // an internal error, or lines that nobody got
   if (rank != 0 && !at_once) std::this_thread::sleep_for(std::chrono::seconds(3));
   cifar::print_error(message, world ? world->context(where) : where);
   std::fflush(nullptr);
-  if (world) world->abort(code);
+  if (world || at_once) cifar::World::abort(code);  // at once: others may wait for ever
   std::_Exit(code);
 }
 

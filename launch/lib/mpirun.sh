@@ -31,7 +31,7 @@ cpu_quota() { # ROOT
     done
   done < <(awk '{ for (i = 7; $i != "-"; i++); if ($(i + 1) ~ /^cgroup2?$/) print $4, $5, $(i + 1), $(i + 3) }' \
     "$root/proc/self/mountinfo" 2>/dev/null) |
-    awk '$1 > 0 && (best == "" || $1 / $2 < best) { best = $1 / $2 }
+    awk '$1 + 0 > 0 && (best == "" || $1 / $2 < best) { best = $1 / $2 }
       END { if (best != "") { n = int(best + 0.5); print (n > 0 ? n : 1) } }'
 }
 

@@ -14,8 +14,6 @@
 #include <mutex>
 #include <new>
 
-#include "base/log.h"
-
 namespace cifar {
 namespace {
 
@@ -46,8 +44,8 @@ void pause() {
   nanosleep(&time, nullptr);
 }
 
-[[noreturn]] void end(int code, const LastWords& words) {
-  if (words) print_error(words(), "a call that cannot be broken off");
+[[noreturn]] void end(int code, const LastDeed& deed) {
+  if (deed) deed();
   std::_Exit(code);
 }
 
@@ -73,8 +71,8 @@ void pause() {
 
 }  // namespace
 
-ExitGuard::ExitGuard(double seconds, int code, LastWords words)
-    : thread_([seconds, code, words = std::move(words)](const std::stop_token& destroyed) {
+ExitGuard::ExitGuard(double seconds, int code, LastDeed deed)
+    : thread_([seconds, code, deed = std::move(deed)](const std::stop_token& destroyed) {
         std::mutex mutex;
         std::unique_lock lock(mutex);
         std::condition_variable_any condition;
@@ -83,20 +81,20 @@ ExitGuard::ExitGuard(double seconds, int code, LastWords words)
                              [] { return false; });
           return destroyed.stop_requested();
         });
-        if (!in_time) end(code, words);
+        if (!in_time) end(code, deed);
       }) {}
 
-void guard_to_the_end(double seconds, double patience, int code, LastWords words) {
+void guard_to_the_end(double seconds, double patience, int code, LastDeed deed) {
   void* page = mmap(nullptr, sizeof(std::atomic<bool>), PROT_READ | PROT_WRITE,
                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) throw std::bad_alloc();
   auto& given_up = *new (page) std::atomic<bool>(false);  // for both processes, to the end
-  std::thread([seconds, code, words = std::move(words), &given_up] {
+  std::thread([seconds, code, deed = std::move(deed), &given_up] {
     is_over_within(seconds, [&] {
       pause();
       return given_up.load();
     });
-    end(code, words);
+    end(code, deed);
   }).detach();
   const pid_t self = getpid();
   if (fork() == 0) look_after(self, seconds + patience, given_up);

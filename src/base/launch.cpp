@@ -120,13 +120,16 @@ bool started_for_mpi(const std::vector<Process>& lineage) {
 
 std::optional<Launch> launch_of_several(const std::vector<Process>& lineage) {
   if (lineage.empty()) return std::nullopt;
-  if (is_given(kOpenMpi, lineage)) return read(kOpenMpi, lineage);
+  // mpirun with one process may be what others started several of. But its own variables are PMIx's
+  // as well, and with srun it starts its daemons, one a node.
+  const bool by_mpirun = is_given(kOpenMpi, lineage);
   std::optional<Launch> lingering;
   for (const Signs& signs : kAll) {
+    if (by_mpirun && (signs.rank == kPmix.rank || signs.rank == kSrun.rank)) continue;
     const auto launch = read(signs, lineage);
     if (!launch) continue;
     if (!launch->lingers) return launch;
-    if (!lingering) lingering = launch;
+    if (!lingering && !by_mpirun) lingering = launch;
   }
   return lingering;
 }

@@ -30,7 +30,7 @@ struct Launch {
 bool started_for_mpi(const std::vector<Process>& lineage);
 
 // Where variables speak of several processes; to be asked when MPI says one, or was not asked. None
-// for the one process of an mpirun.
+// for the one process of an mpirun that a person started.
 std::optional<Launch> launch_of_several(const std::vector<Process>& lineage);
 
 }  // namespace cifar

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/exit_guard.h"
 #include "base/launch.h"
+#include "base/log.h"
 #include "comm/launcher.h"
 #include "comm/roll_call.h"
 
@@ -66,14 +67,15 @@ std::string stopped_ranks() {
 }
 
 // Calls of MPI that take as long as they like do not say whom they wait for.
-LastWords words_about(const char* what, double seconds) {
-  return [what, seconds] {
+LastDeed tell_of(const char* what, double seconds, const World& world) {
+  return [what, seconds, host = world.host()] {
     const std::string stopped = stopped_ranks();
-    return stopped.empty()
-               ? fmt::format("{}: not done within {} s; expected all ranks (--timeout)", what,
-                             seconds)
-               : fmt::format("{}: {} did not arrive within {} s; expected all ranks (--timeout)",
-                             what, stopped, seconds);
+    const std::string found = stopped.empty()
+                                  ? fmt::format("not done within {} s", seconds)
+                                  : fmt::format("{} did not arrive within {} s", stopped, seconds);
+    print_error(fmt::format("{}: {}; expected all ranks (--timeout)", what, found),
+                fmt::format("world.cpp, on {}", host));
+    see_launcher_off();
   };
 }
 
@@ -161,7 +163,7 @@ void World::connect(int* argc, char*** argv) {
   setenv("OMPI_MCA_btl_vader_max_send_size", "131072", /*overwrite=*/0);
   const Process self = read_process(getpid()).value_or(Process{});
   const ExitGuard guard(timeout_ + until_its_turn(self), static_cast<int>(ExitCode::kPeerLost),
-                        words_about("start of MPI", timeout_));
+                        tell_of("start of MPI", timeout_, *this));
   int provided = 0;
   // Autograd's threads start collectives of CUDA tensors, one at a time.
   MPI_Init_thread(argc, argv, MPI_THREAD_SERIALIZED, &provided);
@@ -181,7 +183,7 @@ World::~World() {
   if (size_ > 1) {
     const double turn = kSilenceSeconds * std::min(rank_, 2);
     guard_to_the_end(timeout_ + turn, kPatienceSeconds, static_cast<int>(ExitCode::kPeerLost),
-                     words_about("end of MPI", timeout_));
+                     tell_of("end of MPI", timeout_, *this));
   }
   for (MPI_Comm* comm : {&mpi_->node, &mpi_->roll, &mpi_->all}) MPI_Comm_free(comm);
   MPI_Finalize();
@@ -196,9 +198,12 @@ std::string World::context(const std::string& where) const {
   return size_ == 1 ? where : fmt::format("{}, rank {} on {}", where, rank_, host_);
 }
 
-void World::abort(int code) const {
+void World::abort(int code) {
   const ExitGuard guard(kAbortSeconds, code);
-  if (mpi_) {
+  int begun = 0, over = 0;
+  MPI_Initialized(&begun);
+  MPI_Finalized(&over);
+  if (begun && !over) {
     see_launcher_off();
     MPI_Abort(MPI_COMM_WORLD, code);
   }

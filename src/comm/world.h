@@ -43,8 +43,8 @@ class World {
 
   // Ends all ranks of the job with this exit code. MPI_Abort is the only way an exit code survives
   // both mpirun and srun; when it hangs, as it does when the launcher cannot be reached, this
-  // process ends after five seconds all the same.
-  [[noreturn]] void abort(int code) const;
+  // process ends after five seconds all the same. Also for a world that did not come about.
+  [[noreturn]] static void abort(int code);
 
   // For the other files of comm/ alone; null without MPI.
   struct Mpi;

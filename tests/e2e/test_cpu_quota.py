@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -40,6 +41,16 @@ class Group:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def remove(self):
+        """Once the last of its processes, which may have outlived mpirun for a moment, is gone."""
+        until = time.monotonic() + 20
+        while True:
+            try:
+                return self.folder.rmdir()
+            except OSError:
+                assert time.monotonic() < until
+                time.sleep(0.05)
+
 
 @pytest.fixture
 def group():
@@ -51,7 +62,7 @@ def group():
     try:
         yield made
     finally:
-        made.folder.rmdir()
+        made.remove()
 
 
 def cores_and_threads(output):

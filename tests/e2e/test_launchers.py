@@ -71,12 +71,18 @@ def test_the_variables_of_an_allocation_are_no_reason():
     assert result.err == ""
 
 
-def test_mpirun_with_one_rank_is_not_asked_about_others():
-    done = subprocess.run(["mpirun", "-np", "1", PROGRAM, "doctor", "--device", "cpu"],
-                          env=ENVIRONMENT | TORCH | SRUN, stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "ready to train" in done.stdout
+def test_mpirun_with_one_rank_may_be_one_of_several():
+    """Its daemons are srun's tasks, one a node; but torchrun starts several of it."""
+    def doctor(variables):
+        done = subprocess.run(["mpirun", "-np", "1", PROGRAM, "doctor", "--device", "cpu"],
+                              env=ENVIRONMENT | variables, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=120)
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    alone = doctor(SRUN)
+    assert alone.code == 0, alone.err
+    assert "ready to train" in alone.out
+    assert_error(doctor(TORCH), USAGE, "torchrun")
 
 
 @pytest.mark.skipif(not TORCHRUN.exists(), reason="there is no torchrun here")

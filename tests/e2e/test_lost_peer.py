@@ -10,7 +10,7 @@ import pytest
 
 from cifar_ddp import PROGRAM, SMALL, Result, assert_error, start, train_arguments
 from hosts import Hosts
-from processes import SLACK, assert_gone, job_of, rank_process
+from processes import SLACK, assert_gone, job_of, rank_process, read
 
 PEER_LOST = 6
 DEADLINE = 3  # seconds
@@ -99,4 +99,17 @@ def test_a_host_that_is_cut_off_is_named(tmp_path, hosts, networks):
         hosts.cut(*networks)
         result = finish(process)
     assert_lost(result, rank=1, ranks=2, host="node-b")
+    assert_gone(hosts.processes)
+
+
+def test_a_host_that_is_cut_off_at_the_start(tmp_path, hosts):
+    """In MPI's own start, which does not say whom it waits for."""
+    run_dir = tmp_path / "run"
+    with start_on(hosts, run_dir) as process:
+        while sum(b"OMPI_COMM_WORLD_RANK=" in read(pid, "environ") for pid in job_of(run_dir)()) < 2:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        hosts.cut("data", "control")
+        result = finish(process)
+    assert_error(result, PEER_LOST, f"within {DEADLINE} s", "ranks (--timeout)")
     assert_gone(hosts.processes)

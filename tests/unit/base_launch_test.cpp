@@ -138,6 +138,15 @@ TEST(Launch, OneProcessIsWelcome) {
       "mpirun", Variables{"OMPI_COMM_WORLD_SIZE=1", "OMPI_COMM_WORLD_RANK=0"} + kSrunTask)));
 }
 
+TEST(Launch, AnMpirunOfOneMayBeOneOfSeveral) {
+  const Variables one = {"OMPI_COMM_WORLD_SIZE=1", "OMPI_COMM_WORLD_RANK=0", "PMIX_RANK=0"};
+  expect_refused({process("cifar-ddp", one + kTorchrun), process("mpirun", kTorchrun),
+                  process("python3.11"), process("bash")},
+                 "torchrun");
+  EXPECT_FALSE(launch_of_several(
+      {process("cifar-ddp", one + kTorchrun), process("mpirun", kTorchrun), process("bash")}));
+}
+
 TEST(Launch, ACommandTypedInATaskRunsAlone) {
   Lineage typed = {process("cifar-ddp", kSrunTask + Variables{"SLURM_PTY_PORT=4711"}),
                    process("bash", kSrunTask + Variables{"SLURM_PTY_PORT=4711"}),
