@@ -91,8 +91,10 @@ FoundCheckpoint find_checkpoint(const std::string& where, const Log& log) {
 }
 
 RunDirectory::RunDirectory(std::string path, const std::string& name, bool resuming, int64_t keep)
-    : path_(path.empty() ? new_path(name) : std::move(path)), begins_(!resuming), keep_(keep) {
-  if (!resuming && path_exists(path_ + "/config.toml", ExitCode::kCheckpoint)) {
+    : path_(path.empty() ? new_path(name) : std::move(path)),
+      begins_(!path_exists(path_ + "/config.toml", ExitCode::kCheckpoint)),
+      keep_(keep) {
+  if (!resuming && !begins_) {
     throw Error(ExitCode::kUsage, "--run-dir " + path_, "a run is already there",
                 "a new folder, or --resume auto to go on");
   }
@@ -132,12 +134,18 @@ void RunDirectory::write_checkpoint(const Checkpoint& checkpoint) const {
   const std::string folder = path_ + "/checkpoints";
   const std::string file = fmt::format("{}/step-{:08}.pt", folder, checkpoint.position.step);
   write_file(file, serialize(checkpoint), ExitCode::kCheckpoint);
+  prune(folder, file);
+}
+
+// Those of later steps than `newest` do not count: a resume passed them over because they are
+// damaged. One that cannot be found or removed is one too many, no more.
+void RunDirectory::prune(const std::string& folder, const std::string& newest) const try {
   const auto files = checkpoint_files(folder);
-  // Those of later steps do not count: a resume passed them over because they are damaged.
-  const int64_t count = std::find(files.begin(), files.end(), file) - files.begin() + 1;
+  const int64_t count = std::find(files.begin(), files.end(), newest) - files.begin() + 1;
   const int64_t extra = keep_ == 0 ? 0 : count - keep_;
-  std::error_code error;  // one that stays is one too many, no more
+  std::error_code error;
   for (int64_t i = 0; i < extra; ++i) fs::remove(files[i], error);
+} catch (const Error&) {
 }
 
 void RunDirectory::set_later_checkpoints_aside(int64_t step) const {

@@ -59,6 +59,7 @@ class RunDirectory {
 
  private:
   std::string metrics_file() const { return path_ + "/metrics.jsonl"; }
+  void prune(const std::string& folder, const std::string& newest) const;
   void write_first_file(const std::string& name, const std::string& text) const;
   void require_lock() const;
 
