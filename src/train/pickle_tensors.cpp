@@ -80,7 +80,7 @@ std::string PickleReader::name_of(const Value& global) const {
   std::string name;
   for (const Value& part : *names) {
     const auto* text = std::get_if<std::string_view>(&part);
-    if (!name.empty()) name += ".";
+    if (!name.empty()) name += '.';
     name += text ? printable(*text) : "?";
   }
   return name;
@@ -103,9 +103,9 @@ std::string PickleReader::describe(const Value& value) const {
     case Kind::kStorage:
       return "a storage";
     case Kind::kObject:
-      return "an object of " + name_of(list.front());
+      return fmt::format("an object of {}", name_of(list.front()));
     default:
-      return "what " + name_of(list.front()) + " makes";
+      return fmt::format("what {} makes", name_of(list.front()));
   }
 }
 
@@ -147,7 +147,7 @@ torch::Tensor PickleReader::storage(const Value& value, const std::string& what)
     return is_global(parts[1], "torch", type.name);
   });
   if (known == std::end(kStorageTypes)) refuse(what + " in a storage of " + name_of(parts[1]));
-  const auto record = records_.find("data/" + std::string(as<std::string_view>(parts[2], what)));
+  const auto record = records_.find(fmt::format("data/{}", as<std::string_view>(parts[2], what)));
   if (record == records_.end()) refuse(what + " without its record");
   const std::string_view bytes = record->second;
   const auto width = static_cast<int64_t>(torch::elementSize(known->type));
