@@ -11,4 +11,6 @@ namespace cifar {
 // JSON without such bytes the same escapes mean the same characters.
 std::string printable(std::string_view text);
 
+bool is_utf8(std::string_view text);
+
 }  // namespace cifar

@@ -10,6 +10,7 @@
 #include <cxxopts.hpp>
 
 #include "base/error.h"
+#include "base/printable.h"
 #include "config/home.h"
 #include "config/load.h"
 #include "config/toml_file.h"
@@ -165,14 +166,15 @@ CommandLine parse_command_line(int argc, const char* const* argv, const BaseReci
   assign(line.config, base_assignments(base));
   if (const std::string file = recipe_file(line.verb, words); !file.empty()) {
     assign(line.config, read_recipe_file(file));
-    line.config.recipe = std::filesystem::path(file).stem();
+    // A folder is named for it, and it is written into files of text.
+    line.config.recipe = printable(std::filesystem::path(file).stem().string());
   }
   const std::vector<Assignment> flags = assignments(words);
   refuse_ambiguous(flags, line.config);
   assign(line.config, flags);
   if (line.config.data.path.empty()) {
     if (const char* folder = std::getenv("CIFAR10_DIR")) {
-      line.config.data.path = expand_home(folder, "CIFAR10_DIR");
+      assign(line.config, {{find_flag("data"), std::string(folder), "CIFAR10_DIR"}});
     }
   }
   return line;

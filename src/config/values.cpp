@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/printable.h"
 #include "config/home.h"
 
 namespace cifar {
@@ -127,6 +128,14 @@ bool above_limit(const Value& value) {
   return number != nullptr && *number > Check::kLimit;
 }
 
+// A run keeps its settings as TOML, in config.toml and in each checkpoint, and TOML is UTF-8: a
+// path of other bytes would make them unreadable. What the other verbs are asked for is not kept.
+void check_text(const Assignment& given) {
+  const auto* text = std::get_if<std::string>(&given.value);
+  if (text == nullptr || given.option->section() == "evaluate" || is_utf8(*text)) return;
+  throw Error(ExitCode::kUsage, given.subject, *text, "text in UTF-8, as a recipe holds it");
+}
+
 // The value as a Config has it: where "~" is, is settled here, once for all sources.
 Value resolved(const Assignment& given) {
   const auto* path = std::get_if<std::string>(&given.value);
@@ -169,6 +178,7 @@ void assign(Config& config, const std::vector<Assignment>& source) {
   const Assignment* batch_per_rank = nullptr;
   for (const Assignment& given : source) {
     check(given);
+    check_text(given);
     const Value value = resolved(given);
     const Field field = given.option->field(config);
     if (given.optimizer) {

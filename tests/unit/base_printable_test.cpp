@@ -40,6 +40,13 @@ TEST(Printable, WritesOutBytesThatAreNoUtf8) {
   EXPECT_EQ(printable("\xf4\x90\x80\x80"), "\\xF4\\x90\\x80\\x80");
 }
 
+TEST(IsUtf8, TellsTextFromOtherBytes) {
+  for (const char* text : {"", "a\n", "\u009b", "\u65e5 \U0001F431"}) EXPECT_TRUE(is_utf8(text));
+  for (const char* text : {"\xff", "a\xc3", "\xc0\x8a", "\xed\xa0\x80"}) {
+    EXPECT_FALSE(is_utf8(text));
+  }
+}
+
 TEST(Printable, ChangesNothingTwice) {
   const std::string once = printable("a\n\x1b\xff");
   EXPECT_EQ(printable(once), once);

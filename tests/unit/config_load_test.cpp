@@ -425,9 +425,22 @@ TEST_F(Load, RefusesBadRecipes) {
 }
 
 TEST_F(Load, SaysKeysOnOneLineAndWhole) {
-  EXPECT_EQ(recipe_complaint("[train]\n\"\\u001B[31m\\nepochs\\u0000\" = 3"),
-            "r.toml:2:1: train.\\u001B[31m\\nepochs\\u0000: unknown key; expected a key of --help, "
-            "perhaps train.epochs");
+  const std::string complaint = recipe_complaint("[train]\n\"\\u001B[31m\\nepochs\\u0000\" = 3");
+  EXPECT_TRUE(complaint.starts_with(
+      "r.toml:2:1: train.\\u001B[31m\\nepochs\\u0000: unknown key; expected a key of --help"))
+      << complaint;
+}
+
+TEST_F(Load, RefusesWhatNoRecipeCanHold) {
+  EXPECT_EQ(complaint({"--run-dir", "caf\xe9"}),
+            "--run-dir: caf\\xE9; expected text in UTF-8, as a recipe holds it");
+  EXPECT_EQ(parse({"predict", "--checkpoint", "caf\xe9"}).config.evaluate.checkpoint, "caf\xe9");
+  setenv("CIFAR10_DIR", "caf\xe9", 1);
+  EXPECT_TRUE(complaint({}).starts_with("CIFAR10_DIR: caf\\xE9"));
+  unsetenv("CIFAR10_DIR");
+  const Config config = parse({"--config", recipe("", "a\nb\xe9.toml")}).config;
+  EXPECT_EQ(config.recipe, "a\\nb\\xE9");
+  EXPECT_NO_THROW(with_recipe(to_toml(config)));
 }
 
 TEST_F(Load, TakesNoFlagsBehindTwoDashes) {
