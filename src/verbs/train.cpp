@@ -137,6 +137,21 @@ std::unique_ptr<RunDirectory> open_directory(const Config& config, const Communi
   return directory;
 }
 
+// What rank 0 hands to the others: the state of a checkpoint, or weights to begin with. Returns a
+// line on where it comes from; empty: from nowhere.
+std::string fill(TrainState& state, const TrainConfig& config,
+                 const std::optional<FoundCheckpoint>& found) {
+  if (found) {
+    restore(found->checkpoint, found->file, state);
+    return fmt::format("resumed at step {}", state.position.step);
+  }
+  const std::string& file = config.init_from;
+  if (file.empty()) return "";
+  const Weights weights = weights_of(read_file(file, ExitCode::kCheckpoint), file);
+  restore_weights(weights.tensors, file, *state.network);
+  return "weights to begin with from " + file + remark_on(weights);
+}
+
 }  // namespace
 
 ExitCode train(const Invocation& invocation) {
@@ -157,15 +172,8 @@ ExitCode train(const Invocation& invocation) {
   TrainState state(config, device.device, comm.get());
   state.data_hash = facts.data_hash;
   choose_buckets(config.train, *comm, state.flat);  // a resume keeps the size
-  std::string remark;                               // on the weights to begin with
-  if (found) {
-    restore(found->checkpoint, found->file, state);
-  } else if (world.rank() == 0 && !config.train.init_from.empty()) {
-    const std::string& file = config.train.init_from;
-    const Weights weights = weights_of(read_file(file, ExitCode::kCheckpoint), file);
-    restore_weights(weights.tensors, file, *state.network);
-    remark = remark_on(weights);
-  }
+  std::string origin;                               // of its weights, for people
+  if (world.rank() == 0) origin = fill(state, config.train, found);
 
   // Outlives the trainer, which on an error may still be writing a checkpoint into it.
   std::unique_ptr<RunDirectory> directory;
@@ -175,10 +183,7 @@ ExitCode train(const Invocation& invocation) {
   announce(config, state, dataset, trainer.reduction(), device, *comm, log);
   directory = open_directory(config, *comm, found, std::move(lock), log);
   if (directory) directory->write_facts(facts);
-  if (state.position.step == 0 && !config.train.init_from.empty()) {
-    log.line("weights to begin with from " + config.train.init_from + remark);
-  }
-  if (state.position.step > 0) log.line(fmt::format("resumed at step {}", state.position.step));
+  if (!origin.empty()) log.line(origin);
 
   invocation.signals.hold();
   const ExitCode code = trainer.run(directory.get());
@@ -189,8 +194,8 @@ ExitCode train(const Invocation& invocation) {
   const bool reported =
       !directory ||
       report_after_training(directory->path(), trainer.test_predictions(), dataset.test);
-  if (directory)
-    directory->write_under(nullptr);  // who reads the last line may start again at once
+  // Who reads the last line may start again at once.
+  if (directory) directory->write_under(nullptr);
   comm->barrier();  // rank 0 may still be writing: nobody leaves before it is done
   log.line("weights " + state.flat.hash());
   return code == ExitCode::kDone && !reported ? ExitCode::kCheckpoint : code;
