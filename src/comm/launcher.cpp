@@ -19,7 +19,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "comm/exit_guard.h"
+#include "base/exit_guard.h"
 
 namespace cifar {
 namespace {
