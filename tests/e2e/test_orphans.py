@@ -166,11 +166,10 @@ def test_it_stops_with_a_checkpoint_on(job, number):
     job.leaves(checkpoint=1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
-def test_a_repeated_notice_does_not_end_it_at_once(job, number):
+def test_a_repeated_notice_does_not_end_it_at_once(job):
     """The kernel and a shell both tell of a closed terminal; a batch system repeats its own."""
     job.local().trains()
-    for _ in range(3):
+    for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR1):
         job.signal(number)
         time.sleep(0.1)
     job.ends(STOPPED)
@@ -187,7 +186,7 @@ def test_it_goes_on_when_nobody_reads_any_more(job):
     job.leaves(checkpoint=1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_mpirun_is_a_stop(job, number):
     job.local().trains()
     job.signal(number, job.mpirun)
@@ -220,8 +219,7 @@ def test_ranks_whose_mpirun_is_killed_write_a_checkpoint(job):
     job.leaves(checkpoint=1)
 
 
-@pytest.mark.parametrize("stopped", [False, True])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGQUIT])
+@pytest.mark.parametrize("number, stopped", [(signal.SIGKILL, True), (signal.SIGQUIT, False)])
 def test_so_do_those_of_a_plain_mpirun(job, number, stopped):
     """A stopped one is continued for it. The session folder is mpirun's own affair."""
     job.start(*command(*train_arguments(job.run_dir, *TRAINING), ranks=2)).trains()
