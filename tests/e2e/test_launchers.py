@@ -51,8 +51,8 @@ def test_one_of_several_is_refused(tmp_path, variables, launcher, remedy):
 
 
 @pytest.mark.parametrize("verb", ["doctor", "evaluate", "repeat", "report"])
-def test_by_every_verb(verb):
-    assert_error(run(verb, env=TORCH), USAGE, "torchrun")
+def test_by_every_verb(tmp_path, verb):
+    assert_error(run(verb, env=TORCH, cwd=tmp_path), USAGE, "torchrun")
 
 
 @pytest.mark.parametrize("variables", [MPICH, TORCH, SRUN, SRUN_PMI2, MPIRUN])
