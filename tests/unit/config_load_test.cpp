@@ -291,7 +291,7 @@ TEST_F(Load, RefusesAFileItCannotRead) {
   std::filesystem::permissions(path, std::filesystem::perms::none);
   if (geteuid() == 0) GTEST_SKIP() << "root reads every file";
   EXPECT_EQ(complaint({"--config", path}),
-            "r.toml: Permission denied; expected a readable recipe file");
+            "r.toml: Permission denied; expected a readable file");
 }
 
 TEST_F(Load, RefusesBadFlags) {
