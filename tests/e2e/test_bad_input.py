@@ -142,7 +142,7 @@ def test_recipe(tmp_path, recipe, place, found, expected):
     (["--batch-size", "many"], "--batch-size: many", "an integer from 1 to 1000000"),
     (["--batchsize", 64], "--batchsize: unknown flag", "perhaps --batch-size"),
     (["--epochs"], "--epochs: no value", "an integer from 1 to 1000000"),
-    (["--config", "none.toml"], "none.toml: No such file", "a readable recipe file"),
+    (["--config", "none.toml"], "none.toml: No such file", "a readable file"),
     (["--batch-size", 64, "--batch-size-per-rank", 32], "--batch-size-per-rank: given together",
      "one of the two"),
     (["--optimizer", "sgd", "--nesterov"], "optimizer.nesterov: true without momentum",

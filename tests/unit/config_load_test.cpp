@@ -292,7 +292,7 @@ TEST_F(Load, RefusesAFileItCannotRead) {
   std::filesystem::permissions(path, std::filesystem::perms::none);
   const ObedientRoot root;
   EXPECT_EQ(complaint({"--config", path}),
-            "r.toml: Permission denied; expected a readable recipe file");
+            "r.toml: Permission denied; expected a readable file");
 }
 
 TEST_F(Load, RefusesBadFlags) {
