@@ -13,7 +13,7 @@
 namespace cifar {
 namespace {
 
-constexpr int kCode = 6;
+constexpr int kExitCode = 6;
 constexpr double kLong = 60;
 
 void sleep_for(double seconds) {
@@ -39,19 +39,19 @@ int code_of(pid_t child) {
 
 TEST(ExitGuard, EndsAProcessThatHangs) {
   EXPECT_EQ(code_of(start([] {
-              const ExitGuard guard(0.1, kCode);
+              const ExitGuard guard(0.1, kExitCode);
               sleep_for(kLong);
             })),
-            kCode);
+            kExitCode);
 }
 
 TEST(ExitGuard, LetsGoOfOneThatDoesNot) {
-  EXPECT_EQ(code_of(start([] { const ExitGuard guard(kLong, kCode); })), 0);
+  EXPECT_EQ(code_of(start([] { const ExitGuard guard(kLong, kExitCode); })), 0);
 }
 
 TEST(ExitGuard, DoesNotCountTheTimeInWhichTheProcessIsStopped) {
   const pid_t child = start([] {
-    const ExitGuard guard(2, kCode);
+    const ExitGuard guard(2, kExitCode);
     raise(SIGSTOP);
     sleep_for(0.2);
   });
@@ -63,24 +63,24 @@ TEST(ExitGuard, DoesNotCountTheTimeInWhichTheProcessIsStopped) {
 
 TEST(GuardToTheEnd, EndsAProcessThatHangs) {
   EXPECT_EQ(code_of(start([] {
-              guard_to_the_end(0.1, kLong, kCode, {});
+              guard_to_the_end(0.1, kLong, kExitCode, {});
               sleep_for(kLong);
             })),
-            kCode);
+            kExitCode);
 }
 
 TEST(GuardToTheEnd, EndsAProcessThatIsStopped) {
   EXPECT_EQ(code_of(start([] {
-              guard_to_the_end(0.2, 0.1, kCode, {});
+              guard_to_the_end(0.2, 0.1, kExitCode, {});
               raise(SIGSTOP);
               sleep_for(kLong);
             })),
-            kCode);
+            kExitCode);
 }
 
 TEST(GuardToTheEnd, LetsAProcessEndAndLeavesNoneBehind) {
   prctl(PR_SET_CHILD_SUBREAPER, 1);  // those that it would leave behind become this one's
-  const pid_t child = start([] { guard_to_the_end(kLong, kLong, kCode, {}); });
+  const pid_t child = start([] { guard_to_the_end(kLong, kLong, kExitCode, {}); });
   EXPECT_EQ(code_of(child), 0);
   int status = -1;
   EXPECT_GT(waitpid(-1, &status, 0), 0);  // the one that looked after it
