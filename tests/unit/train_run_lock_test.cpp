@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +22,30 @@
 #include "temp_folder.h"
 #include "train/run_lock.h"
 
+// In the place of the C library's, for whoever is linked here: while `delays` is set, each call
+// comes late, so that what was seen before it is old by then.
+namespace {
+
+std::atomic<bool> delays = false;
+
+void delay() {
+  if (!delays) return;
+  thread_local std::minstd_rand random(std::random_device{}());
+  std::this_thread::sleep_for(std::chrono::microseconds(random() % 3000));
+}
+
+}  // namespace
+
+extern "C" int link(const char* from, const char* to) noexcept {
+  delay();
+  return static_cast<int>(syscall(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0));
+}
+
+extern "C" int unlink(const char* path) noexcept {
+  delay();
+  return static_cast<int>(syscall(SYS_unlinkat, AT_FDCWD, path, 0));
+}
+
 namespace cifar {
 namespace {
 
@@ -30,6 +55,11 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+
+struct Delays {
+  Delays() { delays = true; }
+  ~Delays() { delays = false; }
+};
 
 constexpr auto kLong = std::chrono::hours(1);
 
@@ -199,6 +229,7 @@ TEST_F(RunLockTest, NeedsAFolder) {
 
 TEST_F(RunLockTest, OfManyThatSeeADeadOneEachTimeOneGetsIt) {
   constexpr int kRounds = 30, kThreads = 6;
+  const Delays late;
   for (int round = 0; round < kRounds; ++round) {
     there_is(of_the_dead());
     std::vector<std::unique_ptr<RunLock>> locks;
@@ -286,6 +317,7 @@ TEST_F(RunLockTest, IsHeldByOneAtATimeWhoeverIsKilled) {
   void* memory =
       mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(memory, MAP_FAILED);
+  const Delays late;
   auto& shared = *new (memory) Shared{};
   {
     Crowd crowd(temp_.path(), shared, kCrowd);
