@@ -73,7 +73,7 @@ std::string_view verified(const std::string& bytes, const std::string& file) {
   const std::string_view all = bytes;
   const size_t end = trailer_of(all);
   if (!is_checkpoint(all)) {
-    if (const auto foreign = recognise_foreign(all)) {
+    if (const auto foreign = recognise_foreign(all); foreign && !all.empty()) {
       throw Error(ExitCode::kCheckpoint, file, foreign->what, "a checkpoint of cifar-ddp");
     }
     throw Error(ExitCode::kCheckpoint, file,
