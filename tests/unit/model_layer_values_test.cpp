@@ -140,8 +140,8 @@ TEST(Whiten, RefusesAWrongLine) {
   EXPECT_EQ(message("whiten", kThree),
             "layer 0 (\"whiten\"): nothing after the name; expected the size of the kernel");
   EXPECT_EQ(message("whiten 0", kThree),
-            "layer 0 (\"whiten 0\"): \"0\"; expected the size of the kernel, an integer of at "
-            "least 1");
+            "layer 0 (\"whiten 0\"): \"0\"; expected the size of the kernel, an integer from "
+            "1 to 1048576");
   EXPECT_EQ(
       message("whiten 2 images 0", kThree),
       "layer 0 (\"whiten 2 images 0\"): \"0\"; expected images, an integer from 1 to 1048576");
