@@ -29,16 +29,13 @@ def blocks(language):
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
     """A folder in which the README's lines find what they name: a trained article and a picture."""
-    train(tmp_path / "first", "--max-steps", 2)
-    [name] = re.findall(r'torch\.load\("([^"]+)"', readme_section())
-    (tmp_path / name).parent.mkdir(parents=True)
-    checkpoint_path(tmp_path / "first", 2).rename(tmp_path / name)
+    train(tmp_path / "runs" / "article", "--max-steps", 2)
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "cifar-ddp").symlink_to(PROGRAM)
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "cat.png")
     monkeypatch.chdir(tmp_path)
-    return tmp_path / name
+    return checkpoint_path(tmp_path / "runs" / "article", 2)
 
 
 def answer(*arguments):
@@ -48,11 +45,10 @@ def answer(*arguments):
 
 
 def readme_commands():
-    """The arguments of the README's commands by their verb, --data DIR made synthetic."""
+    """The arguments of the README's commands by their verb."""
     lines = [line.split("#")[0].split() for block in blocks("") for line in block.splitlines()]
     for program, *arguments in lines:
         assert program == "build/cifar-ddp"
-        arguments = ["synthetic" if word == "DIR" else word for word in arguments]
         yield (arguments[0] if arguments[0] == "predict" else "train"), arguments
 
 
@@ -71,8 +67,8 @@ def test_the_readmes_lines(workplace, capsys):
         values = [each["probability"] for each in found]
         assert values == pytest.approx(sorted(said, reverse=True)[:3], abs=1e-5)
 
-    result = run(*commands["train"], *STILL, "--max-steps", 1, "--device", "cpu", "--threads", 1,
-                 "--run-dir", "second")
+    result = run(*commands["train"], "--data", "synthetic", *STILL, "--max-steps", 1,
+                 "--device", "cpu", "--threads", 1, "--run-dir", "second")
     assert result.code == 0, result.err
     model = load(pathlib.Path("second"), 1)["model"]
     for name, tensor in scope["network"].state_dict().items():
