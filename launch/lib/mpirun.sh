@@ -13,24 +13,24 @@ count_gpus() {
 }
 
 # The CPU quota of this process's control groups, as src/base/cpu_quota.h finds it: whole cores, at least
-# one; nothing without a quota. ROOT is the folder in which /proc and /sys lie.
-cpu_quota() { # ROOT
-  local root=$1 mounted folder kind options group above
+# one; nothing without a quota. TOP is the folder in which /proc and /sys lie.
+cpu_quota() { # TOP
+  local top=$1 mounted folder kind options group above
   while read -r mounted folder kind options; do
     group=$(awk -F: -v kind="$kind" '
       kind == "cgroup2" ? $2 == "" : "," $2 "," ~ /,cpu,/ { sub(/^[^:]*:[^:]*:/, ""); print; exit }
-    ' "$root/proc/self/cgroup")
+    ' "$top/proc/self/cgroup")
     [[ $kind == cgroup2 || ,$options, == *,cpu,* ]] || continue
     above=${mounted%/}
     if [[ $group/ == "$above"/* ]]; then group=${group#"$above"}; else group=""; fi
     while :; do
-      cat "$root$folder$group/cpu.max" 2>/dev/null ||
-        paste -d ' ' "$root$folder$group"/cpu.cfs_{quota,period}_us 2>/dev/null || true
+      cat "$top$folder$group/cpu.max" 2>/dev/null ||
+        paste -d ' ' "$top$folder$group"/cpu.cfs_{quota,period}_us 2>/dev/null || true
       [[ -n $group ]] || break
       group=${group%/*}
     done
   done < <(awk '{ for (i = 7; $i != "-"; i++); if ($(i + 1) ~ /^cgroup2?$/) print $4, $5, $(i + 1), $(i + 3) }' \
-    "$root/proc/self/mountinfo" 2>/dev/null) |
+    "$top/proc/self/mountinfo" 2>/dev/null) |
     awk '$1 + 0 > 0 && (best == "" || $1 / $2 < best) { best = $1 / $2 }
       END { if (best != "") { n = int(best + 0.5); print (n > 0 ? n : 1) } }'
 }
@@ -118,11 +118,11 @@ processes_of() { # SESSION
 # Nobody may be left when the next start begins. Ranks whose mpirun was killed end by themselves in
 # some seconds, with a checkpoint, but not when they hang. Fails when someone cannot be ended.
 end_session() { # SESSION
-  local tries left
-  for tries in {1..180}; do
+  local began=$SECONDS left
+  while ((SECONDS - began < 18)); do
     mapfile -t left < <(processes_of "$1")
     ((${#left[@]})) || return 0
-    ((tries < 80)) || kill -KILL "${left[@]}" 2>/dev/null || true
+    ((SECONDS - began < 8)) || kill -KILL "${left[@]}" 2>/dev/null || true
     sleep 0.1 || true
   done
   return 1

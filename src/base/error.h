@@ -24,7 +24,7 @@ enum class ExitCode : int {
 class Error : public std::exception {
  public:
   // Reads "SUBJECT: FOUND; expected EXPECTED"; an empty `expected` leaves that part out. One line,
-  // whatever the parts hold: printable() of them.
+  // whatever the parts hold: printable() of them, cut where one is longer than any path.
   Error(ExitCode code, std::string_view subject, std::string_view found,
         std::string_view expected = {},
         std::source_location where = std::source_location::current());

@@ -155,11 +155,10 @@ void World::count_cores(int cpus) {
 
 void World::connect(int* argc, char*** argv) {
   // Without it ranks of one host copy each other's memory by process_vm_readv, which containers
-  // forbid ("Read -1, expected ..., errno = 1"); where it is allowed, an all-reduce of half a
-  // megabyte took four times as long as through shared memory. The threads that there are by now
-  // (Signals has one) never read the environment.
+  // forbid ("Read -1, expected ..., errno = 1"); where it is allowed, it is slower than shared
+  // memory. The threads that there are by now (Signals has one) never read the environment.
   setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", /*overwrite=*/0);
-  // Four times what it takes by itself: fewer, larger pieces (tests/bench/README.md has the times).
+  // Fewer, larger pieces than by itself (tests/bench/README.md has the times).
   setenv("OMPI_MCA_btl_vader_max_send_size", "131072", /*overwrite=*/0);
   const Process self = read_process(getpid()).value_or(Process{});
   const ExitGuard guard(timeout_ + until_its_turn(self), static_cast<int>(ExitCode::kPeerLost),

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 
 #define TOML_HEADER_ONLY 1
@@ -171,9 +172,29 @@ std::string table_text(const std::string& section, const Config& config) {
   return text;
 }
 
+constexpr int64_t kMostBytes = 1'000'000;
+
+// A recipe may come out of a checkpoint, which others may have made. toml++ follows a key of many
+// parts (a.b.c) by recursion, to where the stack ends; each part costs a point.
+void refuse_what_is_too_large(std::string_view text, const std::string& name) {
+  constexpr int64_t kMostPoints = 50'000;
+  const auto bytes = static_cast<int64_t>(text.size());
+  const int64_t points = std::ranges::count(text, '.');
+  if (bytes > kMostBytes) {
+    throw Error(ExitCode::kUsage, name, fmt::format("a recipe of {} bytes", bytes),
+                fmt::format("at most {} bytes", kMostBytes));
+  }
+  if (points > kMostPoints) {
+    throw Error(ExitCode::kUsage, name,
+                fmt::format("a recipe with {} points in keys and numbers", points),
+                fmt::format("at most {}", kMostPoints));
+  }
+}
+
 }  // namespace
 
 std::vector<Assignment> parse_recipe(std::string_view text, const std::string& name) {
+  refuse_what_is_too_large(text, name);
   try {
     return RecipeReader(name).read(toml::parse(text));
   } catch (const toml::parse_error& error) {
@@ -184,7 +205,6 @@ std::vector<Assignment> parse_recipe(std::string_view text, const std::string& n
 }
 
 std::vector<Assignment> read_recipe_file(const std::string& path) {
-  constexpr int64_t kMostBytes = 1'000'000;
   return parse_recipe(read_file(path, ExitCode::kUsage, kMostBytes), path);
 }
 

@@ -247,6 +247,8 @@ std::string join_choices(const std::vector<std::string>& choices) {
 }
 
 std::string nearest(std::string_view word, const std::vector<std::string>& known) {
+  constexpr size_t kLongest = 200;  // the work grows with the word, and no name comes near
+  word = word.substr(0, kLongest);
   return *std::ranges::min_element(
       known, {}, [&](const std::string& candidate) { return edit_distance(word, candidate); });
 }

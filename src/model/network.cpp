@@ -34,6 +34,11 @@ Network::Network(const std::vector<std::string>& layers, const Shape& input, int
 }
 
 void Network::make_layers(const Shape& input, int64_t classes, int64_t most_weights) {
+  constexpr size_t kMostLayers = 30'000;  // far more than any network has; each takes memory
+  if (texts_.size() > kMostLayers) {
+    throw Error(ExitCode::kUsage, "model.layers", fmt::format("{} layers", texts_.size()),
+                fmt::format("at most {}", kMostLayers));
+  }
   Shape shape = input;
   std::vector<Shape> residuals;  // of the blocks that are open
   std::vector<size_t> opened;    // where

@@ -8,9 +8,11 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <optional>
+#include <thread>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -143,7 +145,8 @@ std::string events_file(const std::string& folder, int number) {
 }
 
 // Holds the lock of a file while another process, which does the same, may be adding to it. Where
-// there are no locks there is none: two at the same moment would add the same numbers twice.
+// there are no locks, or one is held for seconds, it goes on without: two at the same moment would
+// add the same numbers twice.
 class Appender {
  public:
   explicit Appender(std::string path)
@@ -151,7 +154,7 @@ class Appender {
         fd_(TEMP_FAILURE_RETRY(
             open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644))) {
     if (fd_ < 0) fail();
-    TEMP_FAILURE_RETRY(flock(fd_, LOCK_EX));
+    wait_for_lock();
   }
   ~Appender() { close(fd_); }
   Appender(const Appender&) = delete;
@@ -166,6 +169,15 @@ class Appender {
   }
 
  private:
+  // Whoever holds it may be stopped, and a training must come to its end.
+  void wait_for_lock() const {
+    constexpr int kTries = 50;
+    constexpr std::chrono::milliseconds kPause(100);
+    for (int i = 0; i < kTries && flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; ++i) {
+      std::this_thread::sleep_for(kPause);
+    }
+  }
+
   [[noreturn]] void fail() const {
     throw Error(ExitCode::kUsage, path_, std::strerror(errno),
                 "a file that can be written, with room");

@@ -13,6 +13,7 @@ MetricsWriter::~MetricsWriter() {
 void MetricsWriter::append(const std::string& object) {
   if (!unwritten_.empty()) unwritten_ += "\n";
   unwritten_ += object;
+  directory_.require_lock();  // without it nothing may be written at all, now or later
   try {
     finish();
   } catch (const Error& error) {

@@ -43,6 +43,7 @@ class RunDirectory {
   const std::string& path() const { return path_; }
   // What is written from now on is written while `lock` is held: Error(kCheckpoint) when it is not.
   void write_under(std::shared_ptr<RunLock> lock) { lock_ = std::move(lock); }
+  void require_lock() const;
   // Moves the checkpoints after `step` into the folder superseded: a run that goes on from an
   // earlier one has another history.
   void set_later_checkpoints_aside(int64_t step) const;
@@ -61,7 +62,6 @@ class RunDirectory {
   std::string metrics_file() const { return path_ + "/metrics.jsonl"; }
   void prune(const std::string& folder, const std::string& newest) const;
   void write_first_file(const std::string& name, const std::string& text) const;
-  void require_lock() const;
 
   std::string path_;
   std::shared_ptr<RunLock> lock_;

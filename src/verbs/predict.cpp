@@ -46,8 +46,8 @@ class Classifier {
     const auto logits = trained_.network->forward(batches.get(0, count).images, Pass{});
     const auto probabilities = logits.to(torch::kFloat32).softmax(1).cpu();
     if (!torch::isfinite(probabilities).all().item<bool>()) {
-      throw Error(ExitCode::kCheckpoint, trained_.file, "answers that are NaN",
-                  "weights that give finite ones");
+      throw Error(ExitCode::kCheckpoint, trained_.file, "weights that give NaN as an answer",
+                  "weights that give finite probabilities");
     }
     return probabilities;
   }

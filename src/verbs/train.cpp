@@ -8,8 +8,8 @@
 #include "train/data_check.h"
 #include "train/trainer.h"
 #include "train/weights_file.h"
+#include "verbs/lock_run.h"
 #include "verbs/report.h"
-#include "verbs/run_lock.h"
 #include "verbs/setup.h"
 
 namespace cifar {
@@ -157,7 +157,7 @@ std::string fill(TrainState& state, const TrainConfig& config,
 ExitCode train(const Invocation& invocation) {
   const World& world = invocation.world;
   const Log& log = invocation.log;
-  std::shared_ptr<RunLock> lock = lock_run_to_resume(invocation);
+  std::shared_ptr<RunLock> lock = lock_run(invocation);
   std::optional<FoundCheckpoint> found;
   if (world.rank() == 0) found = checkpoint_to_resume(invocation.line.config.run, log);
   Config config = resolve(invocation, found);

@@ -153,7 +153,8 @@ def array_tasks(options):
 
 
 def srun(words, root):
-    _, words = options_of(words, {"--mpi": "pmix", "--kill-on-bad-exit": "0", "--cpus-per-task": r"\d+"})
+    _, words = options_of(words, {"--mpi": "pmix", "--kill-on-bad-exit": "0", "--cpus-per-task": r"\d+",
+                                   "--wait": r"\d+"})
     ranks = min(int(os.environ["SLURM_NTASKS"]), MOST_RANKS)
     os.environ["SLURM_NTASKS"] = str(ranks)
     mpirun(["-n", str(ranks), "--oversubscribe", *words], root)

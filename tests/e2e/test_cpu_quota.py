@@ -94,7 +94,9 @@ def test_the_ranks_of_a_host_share_it(group):
 
 
 def test_the_launch_scripts_count_as_the_program_does(group):
-    count = group.run("bash", "-c", f"source {ROOT}/launch/lib/mpirun.sh; count_cores")
+    """With the constants of launch/local around it."""
+    count = group.run("bash", "-c", f"root={ROOT}; readonly root; source $root/launch/lib/mpirun.sh; "
+                      "count_cores")
     assert count == "1\n"
 
 

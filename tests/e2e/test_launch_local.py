@@ -72,6 +72,12 @@ def test_local_ends_at_once_on_the_second_signal(local):
     assert process.returncode == 128 + signal.SIGINT
 
 
+def test_local_says_nothing_of_its_own(local):
+    process = local("-n", "2", "exit", "0")
+    _, messages = process.communicate(timeout=30)
+    assert (process.returncode, messages) == (0, "")
+
+
 def test_local_rejects_a_bad_number(local):
     process = local("-n", "none")
     _, messages = process.communicate(timeout=30)

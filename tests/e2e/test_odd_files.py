@@ -59,6 +59,21 @@ def test_a_recipe_of_a_megabyte(tmp_path):
     assert_error(run("inspect", recipe), USAGE, f"{recipe}: 1000001 bytes", "at most 1000000 bytes")
 
 
+@pytest.mark.parametrize("text", [".".join("a" * 490_000) + " = 1\n",
+                                  "[" + ".".join("a" * 490_000) + "]\n"])
+def test_a_key_of_very_many_parts(tmp_path, text):
+    (tmp_path / "r.toml").write_text(text)
+    assert_error(run("inspect", tmp_path / "r.toml"), USAGE, "r.toml: a recipe with 489999 points",
+                 "at most 50000")
+
+
+def test_an_endless_name_is_cut(tmp_path):
+    (tmp_path / "r.toml").write_text("k" * 900_000 + " = 1\n")
+    result = run("inspect", tmp_path / "r.toml")
+    assert_error(result, USAGE, "unknown", "kkk ...")
+    assert len(result.err) < 20_000
+
+
 def recipe_of(path, layers):
     path.write_text("[model]\nlayers = [" + ", ".join(f'"{layer}"' for layer in layers) + "]\n")
     return path
@@ -76,6 +91,11 @@ def test_residual_blocks_up_to_the_limit_train(tmp_path):
               ["add"] * 100 + ["flatten", "linear 10"])
     train(tmp_path / "run", "--config", recipe_of(tmp_path / "r.toml", layers), "--max-steps", 2,
           "--validation-size", 64)
+
+
+def test_layers_have_a_limit(tmp_path):
+    result = run("inspect", recipe_of(tmp_path / "r.toml", ["relu"] * 30_001))
+    assert_error(result, USAGE, "model.layers: 30001 layers", "at most 30000")
 
 
 def test_many_layers_in_a_row_train(tmp_path):

@@ -1,10 +1,12 @@
 """tests/run tests the same in whatever state a clone is, and --no-skips fails where a test was left out.
 The project is a toy of CMake's, whose tests print what a real log has."""
 
+import re
 import subprocess
 
 import pytest
 
+from cifar_ddp import PROGRAM
 from launch_copy import ROOT, copy_launch, run
 
 CMAKE = """
@@ -48,6 +50,15 @@ def clone(tmp_path):
     (tree / "CMakeLists.txt").write_text(CMAKE)
     (tree / "main.c").write_text(MAIN)
     return tree
+
+
+def test_no_option_of_the_project_hangs_on_the_tests():
+    """CMake keeps an option's first value, whatever it hung on."""
+    options = re.findall(r"^option\((.*)\)$", (ROOT / "CMakeLists.txt").read_text(), re.MULTILINE)
+    assert options
+    assert all(option.split()[-1] in ("ON", "OFF") for option in options), options
+    help_text = subprocess.run([PROGRAM, "--help"], check=True, capture_output=True, text=True).stdout
+    assert "--fault" in help_text
 
 
 def built(clone):

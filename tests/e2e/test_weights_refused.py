@@ -186,6 +186,16 @@ def test_a_checkpoint_whose_recipe_is_a_giant(tmp_path, layers):
         assert kib < MOST_KIB
 
 
+@pytest.mark.parametrize("count, expected", [(690_000, "at most 1000000 bytes"),
+                                             (60_000, "at most 30000")])
+def test_a_checkpoint_whose_recipe_is_endless(tmp_path, count, expected):
+    layers = ", ".join(['"batch-norm"'] * count)
+    path = sealed_checkpoint(tmp_path / "x.pt", f"[model]\nlayers = [{layers}]\n")
+    result, kib = run_measured("inspect", "--checkpoint", path)
+    assert_error(result, USAGE, expected)
+    assert kib < MOST_KIB
+
+
 @pytest.mark.parametrize("setting, bound", [
     ("threads = 1000000", "from 0 to 1024"), ("shards = 1000000000", "from 0 to 4096"),
     ("batch_size = 100000000000", "from 1 to 1000000"), ("epochs = 1000000000000", "from 1 to 1000000")])

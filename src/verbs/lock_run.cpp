@@ -1,4 +1,4 @@
-#include "verbs/run_lock.h"
+#include "verbs/lock_run.h"
 
 #include <cstdlib>
 #include <filesystem>
@@ -27,11 +27,11 @@ RunLock::Times times() {
   return times;
 }
 
-// Where the run goes on, and so what is to be locked; empty where nothing is yet.
-std::string folder_to_resume(const RunConfig& run) {
+// Where the run goes on or begins, and so what is to be locked; empty where nothing is yet.
+std::string folder_of(const RunConfig& run) {
   std::error_code error;
   std::string folder = run.directory;
-  if (folder.empty() && run.resume != "auto") {
+  if (folder.empty() && !run.resume.empty() && run.resume != "auto") {
     const bool is_file = !fs::is_directory(run.resume, error);
     const bool is_run = !is_file && fs::is_directory(run.resume + "/checkpoints", error);
     // As directory_of() has it of the checkpoint that will be found there.
@@ -42,12 +42,11 @@ std::string folder_to_resume(const RunConfig& run) {
 
 }  // namespace
 
-std::shared_ptr<RunLock> lock_run_to_resume(const Invocation& invocation) {
+std::shared_ptr<RunLock> lock_run(const Invocation& invocation) {
   const RunConfig& run = invocation.line.config.run;
-  if (run.resume.empty()) return nullptr;
   std::shared_ptr<RunLock> lock;
   if (invocation.world.rank() == 0) {
-    const std::string folder = folder_to_resume(run);
+    const std::string folder = folder_of(run);
     if (!folder.empty()) lock = std::make_shared<RunLock>(folder, times());
   }
   for (std::string said; said != "go on";) {
