@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "train/printable.h"
+#include "train/shortened.h"
 
 namespace cifar {
 namespace {
@@ -50,7 +50,7 @@ void refuse_superfluous(const NamedTensors& from, const NamedTensors& wanted,
   for (const auto& [name, tensor] : from) {
     if (wanted.count(name) > 0) continue;
     throw Error(ExitCode::kCheckpoint, file,
-                fmt::format("tensor \"{}\" of {}", printable(name), c10::str(tensor.sizes())),
+                fmt::format("tensor \"{}\" of {}", shortened(name), c10::str(tensor.sizes())),
                 "only tensors of the recipe's network");
   }
 }

@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <charconv>
+#include <stdexcept>
 #include <utility>
 
 #include "train/pickle_reader.h"
@@ -16,7 +17,10 @@ PickleReader::Dict PickleReader::read() {
     if (opcode == '.') break;
     run(opcode);
   }
-  return dict_of(pop(), "a whole");
+  const Value whole = pop();
+  if (is_dict(whole)) return dict_of(whole, "a whole");
+  throw std::runtime_error(describe(whole) +
+                           " as a whole (of a module: torch.save(model.state_dict(), FILE))");
 }
 
 void PickleReader::run(uint8_t opcode) {

@@ -1,5 +1,5 @@
 // Reads the pickle of a checkpoint: of this program, or what torch.save wrote in Python (protocols
-// 0 to 5; opcodes as in CPython's Lib/pickletools.py). Nothing is run, imported or allocated by a
+// 1 to 5; opcodes as in CPython's Lib/pickletools.py). Nothing is run, imported or allocated by a
 // size that the pickle claims: it becomes a tree of values in which objects and calls stay names
 // with arguments, whatever they are. Only who needs a value as a tensor finds out whether it is
 // one. std::runtime_error says what is wrong.
@@ -43,9 +43,9 @@ class PickleReader {
   using Value = std::variant<Mark, None, bool, int64_t, double, std::string_view, Opaque, Ref>;
   using Dict = std::map<std::string, Value>;
 
-  // What a reader may hold, so that a small file cannot ask for much: no state dict, with all that
-  // training scripts put beside it, comes near.
-  static constexpr size_t kMostValues = size_t{1} << 20;
+  // What a reader may hold, so that a small file cannot ask for much. Scripts put lists of losses
+  // beside the weights, a number a step.
+  static constexpr size_t kMostValues = size_t{1} << 22;
   static constexpr size_t kMostTensors = size_t{1} << 16;
 
   // Tensors lie in the records "data/0", "data/1", ...

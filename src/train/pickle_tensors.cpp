@@ -6,7 +6,7 @@
 #include <string>
 
 #include "train/pickle_reader.h"
-#include "train/printable.h"
+#include "train/shortened.h"
 
 namespace cifar {
 namespace {
@@ -81,7 +81,7 @@ std::string PickleReader::name_of(const Value& global) const {
   for (const Value& part : *names) {
     const auto* text = std::get_if<std::string_view>(&part);
     if (!name.empty()) name += '.';
-    name += text ? printable(*text) : "?";
+    name += text ? shortened(*text) : "?";
   }
   return name;
 }

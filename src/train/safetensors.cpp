@@ -7,8 +7,8 @@
 #include <stdexcept>
 
 #include "train/little_endian.h"
-#include "train/printable.h"
 #include "train/safetensors_header.h"
+#include "train/shortened.h"
 
 namespace cifar {
 namespace {
@@ -32,7 +32,7 @@ torch::Tensor tensor_of(const SafetensorsEntry& entry, std::string_view data) {
   const std::string name = in_quotes(entry.name);
   const auto* known = std::ranges::find(kStoredTypes, entry.type, &StoredType::name);
   if (known == std::end(kStoredTypes)) {
-    throw std::runtime_error(name + " is of the type " + printable(entry.type));
+    throw std::runtime_error(name + " is of the type " + shortened(entry.type));
   }
   const std::string_view bytes = data.substr(entry.begin, entry.end - entry.begin);
   uint64_t count = bytes.size() / torch::elementSize(known->type), numbers = 1;

@@ -6,7 +6,7 @@
 #include <set>
 #include <stdexcept>
 
-#include "train/printable.h"
+#include "train/shortened.h"
 
 namespace cifar {
 namespace {
@@ -32,7 +32,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 
   bool end_object() override {
     if (depth_-- == 2 && !metadata_ && fields_.size() != 3) {
-      refuse(fmt::format("no dtype, shape or data_offsets of {}", printable(entries_.back().name)));
+      refuse(fmt::format("no dtype, shape or data_offsets of {}", shortened(entries_.back().name)));
     }
     field_.clear();
     return true;
@@ -42,7 +42,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (depth_ == 1) return begin_entry(name);
     if (metadata_) return true;
     if (name != "dtype" && name != "shape" && name != "data_offsets") {
-      refuse("an unknown key " + printable(name));
+      refuse("an unknown key " + shortened(name));
     }
     if (!fields_.insert(name).second) refuse(name + " twice");
     field_ = name;
@@ -99,7 +99,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
  private:
   bool begin_entry(const std::string& name) {
     metadata_ = name == "__metadata__";
-    if (!names_.insert(name).second) refuse("the name " + printable(name) + " twice");
+    if (!names_.insert(name).second) refuse("the name " + shortened(name) + " twice");
     if (names_.size() > kMostTensors) refuse(fmt::format("more than {} tensors", kMostTensors));
     if (!metadata_) entries_.push_back({.name = name, .type = {}, .shape = {}});
     return true;

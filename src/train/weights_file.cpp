@@ -7,8 +7,8 @@
 #include "base/error.h"
 #include "train/foreign_file.h"
 #include "train/pickle_reader.h"
-#include "train/printable.h"
 #include "train/safetensors.h"
+#include "train/shortened.h"
 
 namespace cifar {
 namespace {
@@ -21,6 +21,15 @@ constexpr const char* kPrefixes[] = {"module.", "_orig_mod."};
 
 bool has_tensors(const PickleReader& pickle, const PickleReader::Dict& dict) {
   return std::ranges::any_of(dict, [&](const auto& it) { return pickle.is_tensor(it.second); });
+}
+
+// Of a value that holds no weights, for a message.
+std::string content_of(const PickleReader& pickle, const PickleReader::Value& value) {
+  if (!PickleReader::is_dict(value)) return pickle.describe(value);
+  const PickleReader::Dict dict = pickle.dict_of(value, "a dict");
+  if (dict.empty()) return "an empty dict";
+  const auto& [name, first] = *dict.begin();
+  return fmt::format("a dict whose {} is {}", in_quotes(name), pickle.describe(first));
 }
 
 // The dict that holds the weights: what one of the keys names, or the whole.
@@ -45,7 +54,7 @@ PickleReader::Dict weights_in(const PickleReader& pickle, const PickleReader::Di
     const auto item = whole.find(key);
     if (item == whole.end()) continue;
     throw Error(ExitCode::kCheckpoint, file,
-                fmt::format("\"{}\" is {}", key, pickle.describe(item->second)),
+                fmt::format("\"{}\" is {}", key, content_of(pickle, item->second)),
                 "a state dict: what model.state_dict() gives");
   }
   return whole;
@@ -63,7 +72,7 @@ NamedTensors read_pickled(const std::string& bytes, const std::string& file) {
   for (const auto& [name, value] : dict) {
     if (!pickle.is_tensor(value)) {
       throw Error(ExitCode::kCheckpoint, file,
-                  fmt::format("\"{}\" is {}, no tensor", printable(name), pickle.describe(value)),
+                  fmt::format("\"{}\" is {}, no tensor", shortened(name), pickle.describe(value)),
                   "a state dict: tensors by their names, alone or as \"model\"");
     }
     if (!name.ends_with(".num_batches_tracked")) weights[name] = pickle.tensor(value, name);

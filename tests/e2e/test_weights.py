@@ -72,6 +72,7 @@ BESIDE = {
     "complex": 1 + 2j,
     "tuple keys": {(1, 2): "x", None: 3, 1.5: 4},
     "long text": "x" * 70000,
+    "losses": [0.5] * 1_500_000,
 }
 
 

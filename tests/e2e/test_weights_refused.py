@@ -116,6 +116,23 @@ def test_answers_that_are_not_finite(tmp_path, picture):
                  path, "a loss of")
 
 
+def test_a_whole_module_is_no_state_dict(tmp_path):
+    torch.save(torch.nn.Sequential(torch.nn.Linear(2, 2)), tmp_path / "x.pt")
+    assert_error(inspect(tmp_path / "x.pt"), CHECKPOINT, "container.Sequential as a whole",
+                 "torch.save(model.state_dict(), FILE)")
+    torch.save([1, 2], tmp_path / "y.pt")
+    assert_error(inspect(tmp_path / "y.pt"), CHECKPOINT, "a list or tuple as a whole")
+
+
+@pytest.mark.parametrize("weights, found", [
+    ({}, "an empty dict"),
+    ({"0.weight": torch.zeros(2, device="meta")}, 'a dict whose "0.weight" is what '),
+])
+def test_a_model_without_weights(tmp_path, weights, found):
+    torch.save({"model": weights}, tmp_path / "x.pt")
+    assert_error(inspect(tmp_path / "x.pt"), CHECKPOINT, f'"model" is {found}', "a state dict")
+
+
 # --- files that ask for much
 
 
@@ -159,6 +176,7 @@ BOMBS = {
     "memo": pickled(b"}" + b"\x94" * 8 * MILLION),
     "text as keys": pickled(LONG_TEXT + b"\x940" + b"}" + b"h\x00Ns" * 250_000),
     "calls of a long name": pickled(b"c" + b"m" * (1 << 20) + b"\nn\n\x94" + b")R\x940h\x00" * 150_000),
+    "a long name as keys": pickled(b"c" + b"m" * (1 << 20) + b"\nn\n\x940" + b"}" + b"h\x00Ns" * 100_000),
     "a size that is claimed": pickled(b"\x8d\xff\xff\xff\xff\xff\xff\xff\x7f"),
 }
 
