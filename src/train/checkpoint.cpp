@@ -41,7 +41,7 @@ void refuse_not_finite(const std::string& name, const torch::Tensor& tensor,
   }
   if (name.ends_with(".running_var") && tensor.lt(0).any().item<bool>()) {
     throw Error(ExitCode::kCheckpoint, file, "tensor \"" + name + "\" has variances below 0",
-                "none");
+                "0 or more");
   }
 }
 

@@ -35,7 +35,7 @@ void refuse_lone_values(const Network& network, const TrainConfig& train, int64_
       fmt::format("one value a channel in a shard of one image ({}: {} images in {} shards)",
                   smallest.short_last ? "an epoch's last batch" : "each batch", smallest.batch,
                   train.shards),
-      fmt::format("two or more: {}, or an image larger than 1x1 before it",
+      fmt::format("two or more: {}, or a layer before it that leaves more than 1x1",
                   smallest.short_last ? "--drop-last, or fewer --shards"
                                       : "a larger --batch-size, or fewer --shards"));
 }

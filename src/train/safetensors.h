@@ -12,7 +12,7 @@ namespace cifar {
 // Whether it begins like one, sound or not.
 bool is_safetensors(std::string_view bytes);
 
-// The tensors in the types that they are stored in; no type of fewer than 16 bits but integers.
+// The tensors in the types that they are stored in: integers, and floats of 16 bits or more.
 NamedTensors read_safetensors(std::string_view bytes);
 
 }  // namespace cifar
