@@ -28,7 +28,7 @@ meaning_of() { # CODE
     0) echo "code 0, done" ;;
     2) echo "code 2, arguments or configuration: a restart would be refused too" ;;
     3) echo "code 3, the data set: a restart would find the same" ;;
-    4) echo "code 4, no checkpoint can be read or written: a restart would find the same" ;;
+    4) echo "code 4, a file of the run cannot be read or written: a restart would find the same" ;;
     5) echo "code 5, diverged: a restart would compute the same numbers" ;;
     "$peer_lost") echo "code 6, a rank was lost or late" ;;
     7) echo "code 7, replicas differ: a rank computes or stores wrong numbers" ;;
