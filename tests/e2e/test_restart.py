@@ -97,7 +97,7 @@ def test_it_starts_again(job, end, why):
 
 @pytest.mark.parametrize("code, why", [
     (1, "not known to be mended by a restart"), (2, "arguments or configuration"),
-    (3, "the data set"), (4, "no checkpoint can be read or written"), (5, "diverged"),
+    (3, "the data set"), (4, "a file of the run cannot be read or written"), (5, "diverged"),
     (7, "replicas differ")])
 def test_it_does_not_after_what_a_restart_cannot_mend(job, code, why):
     job.plan(str(code), "0")
