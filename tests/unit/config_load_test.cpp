@@ -291,8 +291,7 @@ TEST_F(Load, RefusesAFileItCannotRead) {
   const std::string path = recipe("[train]\nepochs = 3");
   std::filesystem::permissions(path, std::filesystem::perms::none);
   const ObedientRoot root;
-  EXPECT_EQ(complaint({"--config", path}),
-            "r.toml: Permission denied; expected a readable file");
+  EXPECT_EQ(complaint({"--config", path}), "r.toml: Permission denied; expected a readable file");
 }
 
 TEST_F(Load, RefusesBadFlags) {
@@ -387,7 +386,8 @@ TEST_F(Load, RefusesBadRecipes) {
        "r.toml:2:10: train.epochs: \"3\"; expected an integer from 1 to 1000000"},
       {"[train]\nepochs = 3.0",
        "r.toml:2:10: train.epochs: 3.0; expected an integer from 1 to 1000000"},
-      {"[train]\nepochs = 0", "r.toml:2:10: train.epochs: 0; expected an integer from 1 to 1000000"},
+      {"[train]\nepochs = 0",
+       "r.toml:2:10: train.epochs: 0; expected an integer from 1 to 1000000"},
       {"[train]\nepochs = {a = 1}",
        "r.toml:2:10: train.epochs: a table; expected an integer from 1 to 1000000"},
       {"[train]\nepochs = 2024-01-01",
