@@ -46,7 +46,6 @@ class PickleReader {
   // What a reader may hold, so that a small file cannot ask for much. Scripts put lists of losses
   // beside the weights, a number a step.
   static constexpr size_t kMostValues = size_t{1} << 22;
-  static constexpr size_t kMostTensors = size_t{1} << 16;
 
   // Tensors lie in the records "data/0", "data/1", ...
   explicit PickleReader(const ZipRecords& records) : records_(records) {}

@@ -7,6 +7,7 @@
 
 #include "train/pickle_reader.h"
 #include "train/shortened.h"
+#include "train/tensor_limits.h"
 
 namespace cifar {
 namespace {
@@ -25,7 +26,6 @@ constexpr StorageType kStorageTypes[] = {
 };
 
 constexpr size_t kLongestKey = 500;
-constexpr size_t kMostDimensions = 16;
 // Of a tensor that repeats its numbers; another has at most as many as its record.
 constexpr int64_t kMostRepeated = int64_t{1} << 24;
 
@@ -186,7 +186,8 @@ torch::Tensor PickleReader::tensor(const Value& value, const std::string& what) 
   const std::vector<int64_t> sizes = integers((*arguments)[2], name);
   const std::vector<int64_t> strides = integers((*arguments)[3], name);
   bool fits = sizes.size() == strides.size() && offset >= 0 && offset <= elements &&
-              std::ranges::all_of(sizes, [](int64_t size) { return size >= 0; });
+              std::ranges::all_of(sizes, [](int64_t size) { return size >= 0; }) &&
+              has_strides(sizes);
   if (fits && std::ranges::count(sizes, 0) > 0) return torch::empty(sizes, numbers.options());
   int64_t last = offset, count = 1;  // the highest index that is used; numbers in the tensor
   const int64_t most = std::max(elements, kMostRepeated);

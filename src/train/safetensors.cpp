@@ -9,6 +9,7 @@
 #include "train/little_endian.h"
 #include "train/safetensors_header.h"
 #include "train/shortened.h"
+#include "train/tensor_limits.h"
 
 namespace cifar {
 namespace {
@@ -46,6 +47,7 @@ torch::Tensor tensor_of(const SafetensorsEntry& entry, std::string_view data) {
     throw std::runtime_error(
         fmt::format("{} has {} bytes, which its shape does not", name, bytes.size()));
   }
+  if (!has_strides(entry.shape)) throw std::runtime_error(name + " has a shape beyond all bounds");
   const torch::Tensor tensor = torch::empty(entry.shape, known->type);
   if (!bytes.empty()) std::memcpy(tensor.mutable_data_ptr(), bytes.data(), bytes.size());
   return tensor;

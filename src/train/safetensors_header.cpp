@@ -7,11 +7,10 @@
 #include <stdexcept>
 
 #include "train/shortened.h"
+#include "train/tensor_limits.h"
 
 namespace cifar {
 namespace {
-
-constexpr size_t kMostDimensions = 16, kMostTensors = size_t{1} << 16;
 
 [[noreturn]] void refuse(const std::string& what) {
   throw std::runtime_error("its header has " + what);

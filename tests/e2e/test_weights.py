@@ -207,6 +207,8 @@ def entry(begin, end, shape=(4,), dtype="F32"):
     ({"a": entry(16, 0)}, '"a" reaches beyond'),
     ({"a": entry(0, 36, shape=(1 << 40, 1 << 40))}, '"a" has 36 bytes'),
     ({"a": entry(0, 36, shape=(8,))}, '"a" has 36 bytes'),
+    ({"a": entry(0, 36, shape=(9,)), "b": entry(36, 36, shape=(0, 1 << 40, 1 << 40))},
+     '"b" has a shape beyond all bounds'),
     ({"a": entry(0, 36, shape=(36,), dtype="F8_E4M3")}, "F8_E4M3"),
     ({"a": entry(-1, 36)}, "a negative number"),
     ({"a": entry(0, 36) | {"more": 1}}, "an unknown key more"),
