@@ -162,7 +162,7 @@ def without(weights, name):
     (lambda weights: weights | {"0.weight": torch.ones(8, 3, 3, 3)},
      'tensor "0.weight" of [8, 3, 3, 3]', "a tensor of [8, 3, 4, 4]"),
     (lambda weights: weights | {"epoch": 3}, '"epoch" is an integer, no tensor', "a state dict"),
-    (lambda weights: list(weights.values()), "a whole that is a list", "a state dict"),
+    (lambda weights: list(weights.values()), "a list or tuple as a whole", "a state dict"),
     (lambda weights: weights | {"0.bias": torch.zeros(8, dtype=torch.complex64)},
      '"0.bias" in a storage of torch.ComplexFloatStorage', "a state dict"),
     (lambda weights: small_network(), "an object of torch.nn.modules.container.Sequential",
