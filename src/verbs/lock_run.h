@@ -10,8 +10,7 @@
 namespace cifar {
 
 // Every rank calls it, before anything of the run is read; rank 0 alone gets a lock, if --run-dir
-// or
-// --resume names a folder that is there. It may take a minute to find out whether a process on
+// or --resume names a folder that is there. It may take a minute to find out whether a process on
 // another host still trains there; the ranks wait for each other within --timeout all the same.
 std::shared_ptr<RunLock> lock_run(const Invocation& invocation);
 
