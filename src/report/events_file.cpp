@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/system_calls.h"
 
 namespace cifar {
 namespace {
@@ -150,9 +151,9 @@ std::string events_file(const std::string& folder, int number) {
 class Appender {
  public:
   explicit Appender(std::string path)
-      : path_(std::move(path)),
-        fd_(TEMP_FAILURE_RETRY(
-            open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644))) {
+      : path_(std::move(path)), fd_(uninterrupted([this] {
+          return open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+        })) {
     if (fd_ < 0) fail();
     wait_for_lock();
   }
@@ -161,11 +162,7 @@ class Appender {
   Appender& operator=(const Appender&) = delete;
 
   void add(std::string_view bytes) const {
-    while (!bytes.empty()) {
-      const ssize_t written = TEMP_FAILURE_RETRY(write(fd_, bytes.data(), bytes.size()));
-      if (written < 0) fail();
-      bytes.remove_prefix(static_cast<size_t>(written));
-    }
+    if (write_bytes(fd_, bytes) < bytes.size()) fail();
   }
 
  private:

@@ -11,6 +11,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "base/system_calls.h"
+
 namespace cifar {
 namespace {
 
@@ -32,7 +34,7 @@ bool is_token(const std::string& text) {
 }
 
 int open_again(const std::string& path, int flags) {
-  return TEMP_FAILURE_RETRY(open(path.c_str(), flags | O_CLOEXEC, 0644));
+  return uninterrupted([&] { return open(path.c_str(), flags | O_CLOEXEC, 0644); });
 }
 
 std::string json_of(const LockFile& file) {
@@ -65,9 +67,7 @@ void parse(const std::string& text, LockFile& file) try {
 int write_new(const std::string& path, const std::string& text) {
   const int fd = open_again(path, O_WRONLY | O_CREAT | O_EXCL);
   if (fd < 0) return errno;
-  const ssize_t written = TEMP_FAILURE_RETRY(::write(fd, text.data(), text.size()));
-  int error = written < 0 ? errno : 0;
-  if (error == 0 && static_cast<size_t>(written) < text.size()) error = ENOSPC;
+  const int error = write_bytes(fd, text) < text.size() ? errno : 0;
   fsync(fd);  // what a crash of the machine takes away is a lock that need not be heeded
   close(fd);
   if (error != 0) unlink(path.c_str());
@@ -100,7 +100,7 @@ std::optional<LockFile> read_lock_file(const std::string& path) {
     stat(path.c_str(), &status);
   } else {
     const bool is_file = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
-    if (is_file) count = TEMP_FAILURE_RETRY(::read(fd, text.data(), kMostBytes));
+    if (is_file) count = uninterrupted([&] { return ::read(fd, text.data(), kMostBytes); });
     close(fd);
   }
   text.resize(static_cast<size_t>(std::max<ssize_t>(0, count)));
